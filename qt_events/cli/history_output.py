@@ -19,7 +19,7 @@ from rich.text import Text
 from qt_events.cli.terminal import dumps, plain, wide_console
 from qt_events.delivery.telling.fates import Fate
 from qt_events.history.conversations.drawing import tree
-from qt_events.history.conversations.stories import Story, stories_of
+from qt_events.history.conversations.stories import Story, by_event, stories_of
 from qt_events.history.conversations.trace import Conversation
 from qt_events.history.conversations.words import UNKNOWN, attempt, name, state, summary
 from qt_events.history.store import StoredEvent
@@ -77,9 +77,7 @@ def print_events(
     events: Sequence[StoredEvent], fates: Iterable[Fate], *, head: bool = True
 ) -> None:
     """Print a table of events, with the names of the columns if asked; times are UTC."""
-    told: dict[tuple[str, str], list[Fate]] = {}
-    for fate in fates:
-        told.setdefault((fate.event_id, fate.event_source), []).append(fate)
+    told = by_event(fates)
     table = Table("time (UTC)", "type", "id", "source", "fates", box=SIMPLE, show_header=head)
     for column in table.columns:
         column.overflow = "fold"
