@@ -14,7 +14,6 @@ from qt_events.cli.dead_letters_output import (
     Overview,
     Skipped,
     as_json,
-    dumps,
     groups_as_json,
     print_overview,
     print_record,
@@ -22,7 +21,7 @@ from qt_events.cli.dead_letters_output import (
 from qt_events.cli.errors import FAILED, INTERRUPTED
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, Url, Yes
 from qt_events.cli.progress import Bar
-from qt_events.cli.terminal import complain
+from qt_events.cli.terminal import complain, dumps
 from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ Anybody may have sent them, so nothing in them reaches a terminal as a control c
 
 import base64
 import heapq
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qt_events.cli.terminal import wide_console
+from qt_events.cli.terminal import plain, wide_console
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.texts import printable
@@ -83,7 +82,7 @@ def _seconds(time: datetime) -> float:
 
 def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
     """Return every field, the body as text or in Base64; if `short`, no traceback and no body."""
-    fields: dict[str, Any] = {name: _plain(getattr(record, name)) for name in _FIELDS}
+    fields: dict[str, Any] = {name: plain(getattr(record, name)) for name in _FIELDS}
     if short:
         return fields
     whole = {"whole": record.whole, "properties": record.properties, "traceback": record.traceback}
@@ -95,16 +94,7 @@ def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
 
 def groups_as_json(groups: Iterable[DeadLetterGroup]) -> list[dict[str, Any]]:
     """Return groups as JSON objects."""
-    return [{name: _plain(value) for name, value in asdict(group).items()} for group in groups]
-
-
-def dumps(value: object, indent: int | None = None) -> str:
-    """Return JSON in ASCII: without `indent` one line, whatever was in a message."""
-    return json.dumps(value, indent=indent, default=str)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return [{name: plain(value) for name, value in asdict(group).items()} for group in groups]
 
 
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:
@@ -124,7 +114,7 @@ def print_record(record: DeadLetterRecord, *, console: Console | None = None) ->
     """Print every field on a line of its own, then traceback and body."""
     console = console or wide_console()
     for name in _FIELDS:
-        _print_line(console, name, str(_plain(getattr(record, name))))
+        _print_line(console, name, str(plain(getattr(record, name))))
     for name, value in record.properties.items():
         _print_line(console, name, str(value))
     _print_block(console, "traceback", record.traceback)

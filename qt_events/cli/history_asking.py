@@ -28,7 +28,7 @@ from qt_events.cli.history_filter import (
 )
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import complain, say
+from qt_events.cli.terminal import complain, dumps, say
 
 if TYPE_CHECKING:
     from qt_events.history.store import Store, StoredEvent
@@ -91,7 +91,7 @@ def list_(
     asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
     which, conditions = asked.filter(), asked.conditions()
     with _opened(store) as kept, _pipe():
-        from qt_events.cli.history_output import as_json, dumps, print_events
+        from qt_events.cli.history_output import as_json, print_events
         from qt_events.history.asking import fates_of, pages
 
         count = cursor = left = 0
@@ -119,7 +119,7 @@ def show(
 ) -> None:
     """Say in words what became of an event, and show it."""
     with _opened(store) as kept, _pipe():
-        from qt_events.cli.history_output import as_json, dumps, fate_as_json, print_event
+        from qt_events.cli.history_output import as_json, fate_as_json, print_event
         from qt_events.history.asking import find
         from qt_events.history.conversations.stories import stories_of
         from qt_events.history.conversations.words import summary
@@ -149,7 +149,7 @@ def trace(
     be a correlation id, too.
     """
     with _opened(store) as kept, _pipe():
-        from qt_events.cli.history_output import dumps, print_conversation, step_as_json
+        from qt_events.cli.history_output import print_conversation, step_as_json
         from qt_events.history import asking
         from qt_events.history.conversations.drawing import mermaid
 
@@ -207,7 +207,7 @@ def export(
 
 
 def _format(format: Format) -> "Callable[[list[StoredEvent]], str]":
-    from qt_events.cli.history_output import as_csv, as_json, dumps
+    from qt_events.cli.history_output import as_csv, as_json
 
     if format == Format.NDJSON:
         return lambda page: "".join(dumps(as_json(each)) + "\n" for each in page)

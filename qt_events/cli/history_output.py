@@ -6,7 +6,6 @@ Anybody may have published them, so nothing in them reaches a terminal as a cont
 import base64
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qt_events.cli.terminal import wide_console
+from qt_events.cli.terminal import dumps, plain, wide_console
 from qt_events.delivery.telling.fates import Fate
 from qt_events.history.conversations.drawing import tree
-from qt_events.history.conversations.stories import Story, stories_of
+from qt_events.history.conversations.stories import Story, by_event, stories_of
 from qt_events.history.conversations.trace import Conversation
 from qt_events.history.conversations.words import UNKNOWN, attempt, name, state, summary
 from qt_events.history.store import StoredEvent
@@ -36,7 +35,7 @@ _STYLES = {"event": "bold", "missing": "dim", "note": "dim", "attempt": "dim", "
 
 def as_json(stored: StoredEvent) -> dict[str, Any]:
     """Return every column; the body as text, or in Base64 if it is none."""
-    fields = {each: _plain(_field(stored, each)) for each in COLUMNS}
+    fields = {each: plain(_field(stored, each)) for each in COLUMNS}
     try:
         return {**fields, "body": stored.event.body.decode()}
     except UnicodeDecodeError:
@@ -50,20 +49,15 @@ def as_csv(rows: Iterable[StoredEvent], *, head: bool = False) -> str:
     if head:
         writer.writerow((*COLUMNS, "body"))
     for each in rows:
-        fields = (_plain(_field(each, column)) for column in COLUMNS)
+        fields = (plain(_field(each, column)) for column in COLUMNS)
         body = each.event.body.decode(errors="backslashreplace")
         writer.writerow(each if each is None else one_line(str(each)) for each in (*fields, body))
     return text.getvalue()
 
 
-def dumps(value: object, indent: int | None = None) -> str:
-    """Return JSON in ASCII: without `indent` one line, whatever was in an event."""
-    return json.dumps(value, indent=indent, default=str)
-
-
 def fate_as_json(fate: Fate) -> dict[str, Any]:
     """Return every field of a fate."""
-    return {each: _plain(value) for each, value in fate._asdict().items()}
+    return {each: plain(value) for each, value in fate._asdict().items()}
 
 
 def step_as_json(conversation: Conversation) -> Iterator[dict[str, Any]]:
@@ -79,17 +73,11 @@ def _field(stored: StoredEvent, column: str) -> Any:
     return getattr(stored if column in StoredEvent._fields else stored.event, column)
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def print_events(
     events: Sequence[StoredEvent], fates: Iterable[Fate], *, head: bool = True
 ) -> None:
     """Print a table of events, with the names of the columns if asked; times are UTC."""
-    told: dict[tuple[str, str], list[Fate]] = {}
-    for fate in fates:
-        told.setdefault((fate.event_id, fate.event_source), []).append(fate)
+    told = by_event(fates)
     table = Table("time (UTC)", "type", "id", "source", "fates", box=SIMPLE, show_header=head)
     for column in table.columns:
         column.overflow = "fold"
@@ -116,7 +104,7 @@ def print_event(stored: StoredEvent, stories: Sequence[Story], now: datetime) ->
             number = fate.attempt or "?"
             _print(console, Text(f"    {number:>2}  {attempt(fate, now)}  {name(fate.worker)}"))
     for column in COLUMNS:
-        text = "" if (value := _field(stored, column)) is None else str(_plain(value))
+        text = "" if (value := _field(stored, column)) is None else str(plain(value))
         _print(console, Text.assemble((f"{column:<16} ", "bold"), printable(text)))
     payload = payload_of(stored.event)
     body = stored.event.body.decode(errors="backslashreplace")

@@ -21,7 +21,7 @@ from qt_events.cli.history_filter import (
 )
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import App, AsJson, Prefix, Url
-from qt_events.cli.terminal import complain, say
+from qt_events.cli.terminal import complain, dumps, say
 from qt_events.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -146,8 +146,6 @@ class _Command:
 
     def _tell(self, replayed: "Replayed") -> None:
         if self._as_json:
-            from qt_events.cli.history_output import dumps
-
             print(dumps(replayed._asdict() | {"dry_run": self._dry_run}, indent=2))
             return
         if self._dry_run:

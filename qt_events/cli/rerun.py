@@ -13,7 +13,7 @@ from qt_events.cli.errors import FAILED
 from qt_events.cli.history_filter import Asked, Since, Until
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import say
+from qt_events.cli.terminal import dumps, say
 from qt_events.errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
@@ -129,14 +129,12 @@ def _print(found: "Rerun", differ: "list[Difference]", limit: int) -> None:
 
 
 def _payload(event: "RawEvent | None") -> str:
-    from qt_events.cli.history_output import dumps
     from qt_events.history.where import payload_of
 
     return "-" if event is None else dumps(payload_of(event))
 
 
 def _print_json(found: "Rerun", differ: "list[Difference]", limit: int) -> None:
-    from qt_events.cli.history_output import dumps
     from qt_events.history.where import payload_of
 
     def side(event: "RawEvent | None") -> Any:

@@ -1,6 +1,9 @@
 """Standard output and standard error, as commands write to them."""
 
+import json
 import sys
+from datetime import datetime
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,6 +18,16 @@ def wide_console() -> Console:
     """Return standard output as a console: as wide as the terminal, if it is one."""
     console = Console()
     return console if console.is_terminal else Console(width=max(console.width, _WIDE))
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """Return JSON in ASCII: without `indent` one line, whatever was in a message."""
+    return json.dumps(value, indent=indent, default=str)
+
+
+def plain(value: Any) -> Any:
+    """Return a time as its text, and anything else as it is."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def say(*lines: str, err: bool = False) -> None:

@@ -59,6 +59,14 @@ class Story:
             return number, datetime.max.replace(tzinfo=last.at.tzinfo)
 
 
+def by_event(fates: Iterable[Fate]) -> dict[tuple[str, str], list[Fate]]:
+    """Return fates by the ids and sources of their events."""
+    told: dict[tuple[str, str], list[Fate]] = {}
+    for fate in fates:
+        told.setdefault((fate.event_id, fate.event_source), []).append(fate)
+    return told
+
+
 def stories_of(fates: Iterable[Fate]) -> list[Story]:
     """Return the stories of one event, by the names of the subscriptions."""
     told: dict[str, list[Fate]] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qt_events.delivery.telling.fates import Fate
-from qt_events.history.conversations.stories import Story, stories_of
+from qt_events.history.conversations.stories import Story, by_event, stories_of
 from qt_events.history.store import StoredEvent
 
 NOT_RECORDED = "not recorded in this conversation"
@@ -67,9 +67,7 @@ def conversation_of(
     correlation_id: str, events: Sequence[StoredEvent], fates: Iterable[Fate]
 ) -> Conversation:
     """Return the conversation of events in the order of their recording."""
-    told: dict[tuple[str, str], list[Fate]] = {}
-    for fate in fates:
-        told.setdefault((fate.event_id, fate.event_source), []).append(fate)
+    told = by_event(fates)
     steps: list[Step] = []
     # By depth: any number of causes may stand above one.
     waiting: list[tuple[_Node, int, int | None, bool]] = []

@@ -12,10 +12,10 @@ from rich.console import Console
 from qt_events.cli.dead_letters_output import (
     Overview,
     as_json,
-    dumps,
     print_overview,
     print_record,
 )
+from qt_events.cli.terminal import dumps
 from qt_events.texts import printable
 from tests.unit.cli.letters import Letters, Run, letter
 
