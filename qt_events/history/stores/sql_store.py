@@ -119,8 +119,9 @@ class SqlStore:
 
     def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
         """See Store."""
+        named = self._database.dialect.one_of(fates.c.event_id, list(event_ids))
         with self._database.reading() as connection:
-            chosen = _FATES.where(fates.c.event_id.in_(event_ids))
+            chosen = _FATES.where(named)
             found = [Fate(*row) for row in connection.execute(chosen).all()]
         # A long id comes back as it is kept: only its beginning.
         whole = {name(each): each for each in event_ids if is_cut(name(each))}
