@@ -94,6 +94,7 @@ def watched(rig: Rig, size: Size) -> Case:
 
 def told(rig: Rig, size: Size) -> Case:
     """Measure with somebody who listens to fates."""
+    target = Target("untold", 0.85)
     return Case(
         "fates",
         "the same with fates told",
@@ -102,10 +103,11 @@ def told(rig: Rig, size: Size) -> Case:
             "ours": partial(runs.told, rig, size.events(20_000)),
             "untold": partial(rig.consume, "ours", size.events(20_000)),
         },
-        (Target("untold", 0.85),),
+        (target,),
         "A queue is bound to the exchange of fates, and nobody takes them from it: the rate and "
         "the CPU are the worker's alone. `untold` is ours without that queue, in the same round. "
         "Prefetch is 100.",
+        floors=(target,),
     )
 
 

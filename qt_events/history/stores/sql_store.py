@@ -129,9 +129,9 @@ class SqlStore:
 
     def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
         """See Store."""
+        named = self._database.dialect.one_of(fates.c.event_id, list(event_ids))
         with self._database.reading() as connection:
-            chosen = _FATES.where(fates.c.event_id.in_(event_ids))
-            found = _read(connection, chosen, fates, Fate)
+            found = _read(connection, _FATES.where(named), fates, Fate)
         # A long id comes back as it is kept: only its beginning.
         texts = {index_text(each): each for each in event_ids}
         whole = {text: each for text, each in texts.items() if is_cut(text)}

@@ -150,6 +150,8 @@ def test_fates_are_kept_once_and_come_back_in_order(store: Store) -> None:
     assert store.fates_of(["1"]) == [failed, done, fate(subscription="audit")]
     assert store.fates_of(["1", "2"]) == [failed, done, fate("2"), fate(subscription="audit")]
     assert store.fates_of([]) == store.fates_of(["3"]) == []
+    # More than a statement has places for.
+    assert len(store.fates_of([str(number) for number in range(70_000)])) == 4
     assert store.stats().fates == 4
 
 
