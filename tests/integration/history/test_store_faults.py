@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,12 +19,6 @@ from qt_events.history.stores.migrations import HEAD, version_of
 from qt_events.history.stores.sql_store import SqlStore
 from tests.support.stored import many, raw
 from workers.fleet.postgres import PrivatePostgres
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PrivatePostgres]:
-    with PrivatePostgres() as server:
-        yield server
 
 
 @pytest.fixture
