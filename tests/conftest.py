@@ -1,4 +1,4 @@
-"""Servers for the tests: a broker and a PostgreSQL a run, a vhost and a database a test."""
+"""Servers for the tests: a broker and a PostgreSQL a run, a vhost, buses and a database a test."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,8 +16,10 @@ from qt_events.events.event import Event, event_class
 from qt_events.rabbitmq.compat.one_thread import REPORT
 from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
+from qt_events.testing.proxy import Proxy
 from tests.faults import summary
 from tests.support import memory_folder
+from tests.support.buses import MakeBus
 from tests.support.harmed_nodes import HarmedNodes
 from tests.support.ran_on import RanOn
 from workers.fleet.postgres import PrivatePostgres
@@ -133,9 +136,32 @@ def amqp_url(management: Management, vhost: str) -> str:
     return management.vhost_url(vhost)
 
 
+@pytest.fixture
+def make_bus(amqp_url: str) -> Iterator[MakeBus]:
+    """Make buses, on this test's own vhost unless told otherwise, and close them afterwards."""
+    factory = MakeBus(amqp_url)
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def proxy(amqp_url: str) -> Iterator[Proxy]:
+    """Open another way to the broker, which a test can slow down or close."""
+    place = urlsplit(amqp_url)
+    with Proxy(place.hostname or "", place.port or 0) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PrivatePostgres]:
     """Start the server that all tests share. A test that harms it takes one of its own."""
+    with PrivatePostgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PrivatePostgres]:
+    """Start a server that a test may harm."""
     with PrivatePostgres() as server:
         yield server
 

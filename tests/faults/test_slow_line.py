@@ -4,11 +4,10 @@ Handlers go on while consumers come, go and are replaced, however far away the b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,20 +23,6 @@ from tests.support.waiting import until
 ROUND_TRIP = 2.0  # seconds: long beside the work of a busy machine
 FIRST, LAST = 0, 300  # events at which the handler waits
 MANY = 5  # subscriptions beside the one that something happens to
-
-
-@pytest.fixture
-def make_bus(amqp_url: str) -> Iterator[MakeBus]:
-    factory = MakeBus(amqp_url)
-    yield factory
-    factory.close()
-
-
-@pytest.fixture
-def proxy(amqp_url: str) -> Iterator[Proxy]:
-    place = urlsplit(amqp_url)
-    with Proxy(place.hostname or "", place.port or 0) as proxy:
-        yield proxy
 
 
 class Program:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a real RabbitMQ: buses, worker processes, remote control."""
+"""Fixtures of the tests on a real RabbitMQ: worker processes, remote control."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,17 +6,8 @@ from pathlib import Path
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.support.buses import MakeBus
 from tests.support.fleet.fleet import Fleet
 from tests.support.fleet.remote_control import RemoteControl
-
-
-@pytest.fixture
-def make_bus(amqp_url: str) -> Iterator[MakeBus]:
-    """Make buses, on this test's own vhost unless told otherwise, and close them afterwards."""
-    factory = MakeBus(amqp_url)
-    yield factory
-    factory.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Failover: a URL that answers is used, and after a lost connection the next one."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,14 +23,6 @@ def dead(amqp_url: str) -> str:
     """Return a URL of the same broker at a port where nobody listens."""
     (port,) = free_ports(1)
     return amqp_url.replace(f":{urlsplit(amqp_url).port}/", f":{port}/")
-
-
-@pytest.fixture
-def proxy(amqp_url: str) -> Iterator[Proxy]:
-    """Yield another way to the broker, which a test can close."""
-    parts = urlsplit(amqp_url)
-    with Proxy(str(parts.hostname), int(parts.port or 0)) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("order", ["{dead};{alive}", "{alive};{dead}", "{dead};{dead};{alive}"])

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -158,12 +158,6 @@ def test_two_processes_make_one_store_at_once_and_lose_nothing(url: str) -> None
         asyncio.run(store.documents.count("race")) == asyncio.run(store.trades.count("race")) == 100
     )
     store.dispose()
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PrivatePostgres]:
-    with PrivatePostgres() as server:
-        yield server
 
 
 async def test_a_server_that_is_away_has_a_name_and_comes_back(

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -26,12 +26,6 @@ from tests.support.waiting import until
 from workers.fleet.postgres import PrivatePostgres
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PrivatePostgres]:
-    with PrivatePostgres() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Many subscriptions: round trips do not grow with their number."""
 
 import asyncio
-from collections.abc import Iterator
 from time import monotonic
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,15 +19,6 @@ MANY = 120
 ROUND_TRIP = 2.0  # seconds: long beside the work of a busy machine
 MOST = 10  # round trips
 FOR_A_TURN = 2  # the same, where publisher and worker take turns with other processes to bind
-
-
-@pytest.fixture
-def proxy(amqp_url: str) -> Iterator[Proxy]:
-    place = urlsplit(amqp_url)
-    assert place.hostname
-    assert place.port
-    with Proxy(place.hostname, place.port) as proxy:
-        yield proxy
 
 
 def subscribed(bus: CeleryEventBus) -> list[Handler]:
