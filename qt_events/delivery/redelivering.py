@@ -91,4 +91,9 @@ def must_take_replays(subscription: Subscription) -> None:
             "subscription that processes share"
         )
     if subscription.hears_fates:
-        raise NotSupportedError(f"{subscription.name!r} listens to fates, and hears no events")
+        raise no_hearer(subscription.name)
+
+
+def no_hearer(subscription: str) -> NotSupportedError:
+    """Return the error for one that listens to fates."""
+    return NotSupportedError(f"{subscription!r} listens to fates, and hears no events")

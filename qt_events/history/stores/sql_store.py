@@ -63,8 +63,8 @@ class SqlStore:
         """
         self._database = Database(url, must_exist=must_exist)
         dialect = self._database.dialect
-        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
-        self._fates = Insertion(fates, Fate._fields, dialect.MARK)
+        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect)
+        self._fates = Insertion(fates, Fate._fields, dialect)
         put = dialect.insert(bookmarks)
         changed = {name: put.excluded[name] for name in Bookmark._fields}
         self._put_bookmark = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)

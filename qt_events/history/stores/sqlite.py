@@ -11,10 +11,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from qt_events.history.stores.columns import index_text
 
-__all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
+__all__ = ["insert", "lock", "make_engine", "one_of", "parameters", "size", "values"]
 
-#: Place of a value in a statement.
-MARK = "?"
 #: Seconds that a transaction waits for another process's.
 BUSY_TIMEOUT = 5.0
 _PAUSE = 0.01  #: seconds between two tries of what SQLite does not wait for itself
@@ -60,6 +58,16 @@ def lock(connection: sa.Connection) -> None:
     Two that begin as readers and become writers would wait for each other.
     """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def values(columns: list[sa.Column[Any]]) -> str:
+    """Return what follows the names of columns in a statement that inserts many rows."""
+    return f"VALUES ({', '.join('?' * len(columns))})"
+
+
+def parameters(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the parameters of such a statement: it is executed for each row."""
+    return rows
 
 
 def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
