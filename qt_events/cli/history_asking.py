@@ -15,6 +15,7 @@ import typer
 from qt_events.cli.errors import INTERRUPTED
 from qt_events.cli.history_filter import (
     Asked,
+    Causation,
     Conditions,
     Correlation,
     Dead,
@@ -75,6 +76,7 @@ def list_(
     source: Source = None,
     id: Id = None,
     correlation: Correlation = None,
+    causation: Causation = None,
     where: Conditions = None,
     dead: Dead = False,
     retrying: Retrying = False,
@@ -88,7 +90,9 @@ def list_(
 
     `unknown` means that no fate was told. With --json one line an event.
     """
-    asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
+    asked = Asked(
+        type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
+    )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
     with _opened(store) as kept, _pipe():
         from qt_events.cli.history_output import as_json, print_events
@@ -174,6 +178,7 @@ def export(
     source: Source = None,
     id: Id = None,
     correlation: Correlation = None,
+    causation: Causation = None,
     where: Conditions = None,
     dead: Dead = False,
     retrying: Retrying = False,
@@ -184,7 +189,9 @@ def export(
 
     Exit code 130 after Ctrl-C: a file is then not written at all.
     """
-    asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
+    asked = Asked(
+        type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
+    )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
     with _opened(store) as kept, _pipe():
         from qt_events.cli.progress import Bar

@@ -27,6 +27,9 @@ Id = Annotated[str | None, _option("--id", "ID", "Only those with this id.")]
 Correlation = Annotated[
     str | None, _option("--correlation", "ID", "Only those of this conversation.")
 ]
+Causation = Annotated[
+    str | None, _option("--causation", "ID", "Only those that this event caused.")
+]
 Conditions = Annotated[
     list[str] | None,
     _option(
@@ -60,6 +63,7 @@ class Asked:
     source: str | None = None
     id: str | None = None
     correlation: str | None = None
+    causation: str | None = None
     where: list[str] | None = None
     dead: bool = False
     retrying: bool = False
@@ -77,6 +81,7 @@ class Asked:
                 source=self.source,
                 id=self.id,
                 correlation_id=self.correlation,
+                causation_id=self.causation,
                 dead=self.dead,
                 retrying=self.retrying,
                 unhandled_by=self.unhandled_by,

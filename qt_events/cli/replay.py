@@ -10,6 +10,7 @@ import typer
 from qt_events.cli.errors import INTERRUPTED
 from qt_events.cli.history_filter import (
     Asked,
+    Causation,
     Conditions,
     Correlation,
     Id,
@@ -56,6 +57,7 @@ def replay(
     source: Source = None,
     id: Id = None,
     correlation: Correlation = None,
+    causation: Causation = None,
     where: Conditions = None,
     unhandled_by: UnhandledBy = None,
     rate: Rate = None,
@@ -72,7 +74,9 @@ def replay(
     They arrive as they were, marked: event.replayed is true. What it does not hear is left out, and
     so is what is published from now on. Exit code 130 after Ctrl-C: --resume goes on.
     """
-    asked = Asked(type, since, until, source, id, correlation, where, unhandled_by=unhandled_by)
+    asked = Asked(
+        type, since, until, source, id, correlation, causation, where, unhandled_by=unhandled_by
+    )  # fmt: skip
     if resume is not None and (asked != Asked() or even_unheard):
         raise InvalidOptionError(
             "--resume goes on with the filter that the replay was begun with: leave the other "

@@ -80,6 +80,7 @@ def test_list_finds_events_by_all_that_is_known_of_them(lines: Any) -> None:
         (("--until", "2026-11-30T11:30"), [TRADE]),
         (("--since", "2026-11-30T12:00:03Z", "--source", "tests"), [ORDER]),
         (("--id", SIGNAL), [SIGNAL]),
+        (("--causation", QUOTE), [SIGNAL]),
         (("--after", "4", "--limit", "2"), ["0", "1"]),
     ):
         assert ids(lines("list", "--json", *args)) == found, args
