@@ -43,5 +43,6 @@ def test_how_a_worker_ended_is_its_state(gauges: Gauges) -> None:
 
 
 def test_a_subscription_is_served_when_somebody_consumes(gauges: Gauges) -> None:
-    rows = [{"name": "shop.sub.history", "consumers": 1}, {"name": "shop.sub.executor"}]
+    served = {"name": "shop.sub.history", "consumers": 1}
+    rows = [served, {"name": "shop.sub.executor", "consumers": 0}]
     assert gauges.read(rows, {}, "").consumed == {"history"}
