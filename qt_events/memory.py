@@ -103,8 +103,8 @@ class InMemoryEventBus(Hosted):
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
-        self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
         self._redelivery = InMemoryRedelivery(self._subscriptions, self._take)
+        self.dead_letters = DeadLetterStore(self._redelivery.queue, self._fates.tell)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
@@ -222,10 +222,6 @@ class InMemoryEventBus(Hosted):
         for subscription in subscriptions:
             self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
-    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
-        """Queue an event for the subscription of this name only, as a first attempt."""
-        self._take(event, (self._subscriptions.served(subscription),))
-
     def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
         self._hold(event, subscriptions)
@@ -339,9 +335,7 @@ class InMemoryEventBus(Hosted):
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
         if (held := self._capacity.taken) and not self._lanes.running:
-            raise BusStateError(
-                f"join() on a bus that does not run: {held} events wait for run_forever()"
-            )
+            raise BusStateError(f"join() on a bus that does not run: {held} wait for run_forever()")
         try:
             emptied = await self._capacity.emptied(timeout)
         except TimeoutError:

@@ -12,15 +12,16 @@ import typer
 from qt_events.cli.dead_letters_filter import EventId, ExceptionType, Since, Type, filter_of
 from qt_events.cli.dead_letters_output import (
     Overview,
+    Skipped,
     as_json,
     dumps,
     groups_as_json,
     print_overview,
     print_record,
 )
-from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.errors import FAILED, INTERRUPTED
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, Url, Yes
+from qt_events.cli.progress import Bar
 from qt_events.cli.terminal import complain
 from qt_events.errors import InvalidOptionError, QtEventsError
 

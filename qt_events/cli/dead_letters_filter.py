@@ -1,11 +1,11 @@
 """Options that say which dead letters a command is about, and what they mean."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qt_events.cli.options import time_of
 from qt_events.errors import InvalidOptionError, InvalidPatternError
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ Since = Annotated[
     ),
 ]  # fmt: skip
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(rf"(?:\d+(?:\.\d+)?[{''.join(_SECONDS)}])+", re.ASCII)
-_PART = re.compile(r"([\d.]+)([a-z])", re.ASCII)
-
 
 def filter_of(
     type: str | None, exception: str | None, event: str | None, since: str | None
@@ -58,18 +54,3 @@ def filter_of(
         return DeadLetterFilter(event_type=type, exception=exception, event_id=event, since=time)
     except InvalidPatternError as error:
         raise InvalidOptionError(f"--type: {error}") from error
-
-
-def time_of(since: str, now: datetime, option: str = "--since") -> datetime:
-    """Return the time that an option means, as seen from `now`."""
-    try:
-        if _DURATION.fullmatch(since):
-            parts = _PART.findall(since)
-            return now - timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
-        time = datetime.fromisoformat(since)
-        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidOptionError(
-            f"{option} {since!r:.80} is no time: write how long ago, such as 2h, 90s or 1d12h, or "
-            "an ISO 8601 time such as 2026-11-30T09:00Z"
-        ) from None

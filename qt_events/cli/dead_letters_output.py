@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.cells import cell_len
@@ -23,6 +23,10 @@ from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.texts import printable
 
+if TYPE_CHECKING:
+    from qt_events.errors import QtEventsError
+
+_MOST_NAMED = 10  #: skipped dead letters that are named
 _FIELDS = (
     "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type",
     "message", "first_failed", "last_failed", "host",
@@ -186,3 +190,24 @@ def _add(table: Table, *cells: str) -> None:
 
 def _short(time: datetime) -> str:
     return time.replace(microsecond=0).isoformat(" ").replace("+00:00", "Z")
+
+
+class Skipped:
+    """Dead letters that could not be sent back."""
+
+    def __init__(self) -> None:
+        self._count, self._named = 0, list[str]()
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, record: DeadLetterRecord, error: "QtEventsError") -> None:
+        """Take one more, with the reason."""
+        self._count += 1
+        if len(self._named) < _MOST_NAMED:
+            self._named.append(f"{printable(record.id)}: {printable(str(error))}")
+
+    def lines(self) -> list[str]:
+        """Return how many there are, and the first ones with their reasons."""
+        more = self._count - len(self._named)
+        return [f"{self._count:,} stay:", *self._named, *([f"and {more:,} more"] if more else [])]

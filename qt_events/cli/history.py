@@ -4,19 +4,19 @@ import asyncio
 import json
 import sys
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qt_events.cli.dead_letters_filter import time_of
 from qt_events.cli.errors import INTERRUPTED
 from qt_events.cli.history_asking import export, list_, show, trace
+from qt_events.cli.history_filter import Asked, Type
 from qt_events.cli.history_options import StoreUrl
-from qt_events.cli.options import App, AsJson, Prefix, Url
+from qt_events.cli.options import App, AsJson, Prefix, Url, time_of
 from qt_events.cli.terminal import say
-from qt_events.errors import InvalidOptionError, InvalidPatternError
 
 if TYPE_CHECKING:
     from qt_events.history import EventFilter, History
@@ -45,9 +45,6 @@ OlderThan = Annotated[
         help="Those that happened longer ago than 90d, 12h or 1d12h, or before an ISO 8601 time.",
     ),
 ]  # fmt: skip
-Type = Annotated[
-    str, typer.Option("--type", metavar="PATTERN", help="Only those whose type fits, as price.#.")
-]
 
 
 @history.command()
@@ -105,13 +102,8 @@ def prune(
 
     A recorder may go on meanwhile. Exit code 130 after Ctrl-C: what was removed by then is gone.
     """
-    from qt_events.history import EventFilter
-
     until = time_of(older_than, datetime.now(UTC), "--older-than")
-    try:
-        which = EventFilter(pattern=type, until=until)
-    except InvalidPatternError as error:
-        raise InvalidOptionError(f"--type: {error}") from None
+    which = replace(Asked(type).filter(), until=until)
     kept = _opened(store, must_exist=True).store
     with closing(kept):
         if dry_run:
@@ -123,15 +115,14 @@ def prune(
 
 def _pruned(kept: "Store", which: "EventFilter") -> bool:
     """Prune, show how far it is, and return False if it was interrupted."""
-    from qt_events.cli.dead_letters_progress import Bar
-    from qt_events.dead_letters.scan import Progress
+    from qt_events.cli.progress import Bar
 
     total, events, fates, ended = kept.count(which), 0, 0, ", then it failed"
     try:
         with Bar("events removed") as bar:
             while any(removed := _removed(kept, which)):
                 events, fates = events + removed.events, fates + removed.fates
-                bar.show(Progress(max(total, events), events))
+                bar.show_done(events, total)
         ended = ""
     except KeyboardInterrupt:
         ended = ", then it was interrupted"

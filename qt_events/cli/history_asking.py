@@ -187,8 +187,7 @@ def export(
     asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
     which, conditions = asked.filter(), asked.conditions()
     with _opened(store) as kept, _pipe():
-        from qt_events.cli.dead_letters_progress import Bar
-        from qt_events.dead_letters.scan import Progress
+        from qt_events.cli.progress import Bar
         from qt_events.history.asking import pages
 
         # Conditions on the payload are not counted: that would read everything twice.
@@ -199,7 +198,7 @@ def export(
                 for page in pages(kept, which, conditions, after=after):
                     file.write(text_of(page))
                     done += len(page)
-                    bar.show(Progress(max(total, done), done))
+                    bar.show_done(done, total)
         except KeyboardInterrupt:
             complain(f"interrupted: {done:,} events written")
             raise typer.Exit(INTERRUPTED) from None

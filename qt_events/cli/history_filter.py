@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qt_events.cli.dead_letters_filter import time_of
+from qt_events.cli.options import time_of
 from qt_events.errors import InvalidOptionError, InvalidPatternError
 
 if TYPE_CHECKING:

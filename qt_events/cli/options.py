@@ -1,11 +1,16 @@
 """Options that several commands share: one name and one environment variable for one thing."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from qt_events.errors import InvalidOptionError
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(rf"(?:\d+(?:\.\d+)?[{''.join(_SECONDS)}])+", re.ASCII)
+_PART = re.compile(r"([\d.]+)([a-z])", re.ASCII)
 _APP = "Module whose attribute `app` is the Celery app with the bus."
 
 
@@ -73,3 +78,18 @@ More = Annotated[
         show_default=False,
     ),
 ]
+
+
+def time_of(since: str, now: datetime, option: str = "--since") -> datetime:
+    """Return the time that an option means, as seen from `now`."""
+    try:
+        if _DURATION.fullmatch(since):
+            parts = _PART.findall(since)
+            return now - timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
+        time = datetime.fromisoformat(since)
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidOptionError(
+            f"{option} {since!r:.80} is no time: write how long ago, such as 2h, 90s or 1d12h, or "
+            "an ISO 8601 time such as 2026-11-30T09:00Z"
+        ) from None

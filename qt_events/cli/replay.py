@@ -25,7 +25,7 @@ from qt_events.cli.terminal import complain, say
 from qt_events.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from qt_events.cli.dead_letters_progress import Bar
+    from qt_events.cli.progress import Bar
     from qt_events.history import Replayed
     from qt_events.history.store import Store
 
@@ -102,7 +102,7 @@ class _Command:
         asked: Asked,
         options: dict[str, Any],
     ) -> None:
-        from qt_events.cli.dead_letters_progress import Bar
+        from qt_events.cli.progress import Bar
         from qt_events.history import History
         from qt_events.rabbitmq.operating.target import find_target
 
@@ -136,9 +136,11 @@ class _Command:
             )
 
     def _so_far(self, bar: "Bar") -> str:
-        sent = f"{bar.progress.done:,} events were sent"
-        if self._dry_run or not bar.has_begun:
+        if self._dry_run or not (bar.has_begun or self._resume):
             return "nothing was sent"
+        sent = (
+            f"{bar.progress.done:,} events were sent" if bar.has_begun else "nothing more was sent"
+        )
         again = ("qt-events", "replay", self._subscription, "--resume", self._replay_id)
         return f"{sent}; `{shlex.join(again)}` goes on"
 
@@ -149,7 +151,8 @@ class _Command:
             print(dumps(replayed._asdict() | {"dry_run": self._dry_run}, indent=2))
             return
         if self._dry_run:
-            say(f"{replayed.sent:,} events would be sent to {self._subscription}")
+            left = replayed.sent - replayed.sent_before
+            say(f"{left:,} events would be sent to {self._subscription}")
         elif self._resume is not None and replayed.sent == replayed.sent_before:
             say(f"the replay {replayed.replay_id} had sent all of its {replayed.sent:,} events")
         else:

@@ -118,6 +118,8 @@ def _print(found: "Rerun", differ: "list[Difference]", limit: int) -> None:
     for letter in found.dead_letters[:limit]:
         why = letter.exception_type or letter.reason
         say(f"dead letter of {letter.subscription}: {letter.event_type} {letter.event_id}: {why}")
+    if (more := len(found.dead_letters) - limit) > 0:
+        say(f"and {more:,} more dead letters")
     if found.unfinished:
         say(f"{found.unfinished:,} deliveries still waited for a retry a day later")
     say(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qt_events.cli.dead_letters_progress import Bar
 from qt_events.cli.errors import INTERRUPTED
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, Url
+from qt_events.cli.progress import Bar
 from qt_events.cli.terminal import complain
 from qt_events.errors import InvalidOptionError, QtEventsError
 

@@ -76,7 +76,8 @@ class _InMemoryScan(Scan[Event[Any]]):
 
     async def tell(self, held: Sequence[_Held], outcome: FateOutcome, at: datetime) -> None:
         telling = self._tell(
-            operators_fate(each.record, outcome, at, each.receipt.source) for each in held
+            operators_fate(each.record, outcome, at, (each.receipt.id, each.receipt.source))
+            for each in held
         )
         if telling is not None:
             await telling

@@ -98,15 +98,14 @@ def record_of_event(
 
 
 def operators_fate(
-    record: DeadLetterRecord, outcome: FateOutcome, at: datetime, source: str | None = None
+    record: DeadLetterRecord, outcome: FateOutcome, at: datetime, identity: tuple[str, str]
 ) -> Fate:
     """Return the fate of a dead letter that an operator sent back or discarded.
 
-    `source` is that of its event; else its properties may tell.
+    `identity` is the id and the source of its event, which a record may not have.
     """
     return Fate(
-        event_id=record.event_id,
-        event_source=str(record.properties.get("app_id") or "") if source is None else source,
+        *identity,
         event_type=record.event_type,
         attempt=record.attempts,
         at=at,

@@ -66,6 +66,10 @@ class InMemoryRedelivery:
     ) -> None:
         self._subscriptions, self._take = subscriptions, take
 
+    async def queue(self, event: Event[Any], subscription: str) -> None:
+        """Queue a dead letter for its subscription only, as a first attempt."""
+        self._take(event, (self._subscriptions.served(subscription),))
+
     async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
         """See Redelivers."""
         served = self._subscriptions.served(subscription)
@@ -87,4 +91,9 @@ def must_take_replays(subscription: Subscription) -> None:
             "subscription that processes share"
         )
     if subscription.hears_fates:
-        raise NotSupportedError(f"{subscription.name!r} listens to fates, and hears no events")
+        raise no_hearer(subscription.name)
+
+
+def no_hearer(subscription: str) -> NotSupportedError:
+    """Return the error for one that listens to fates."""
+    return NotSupportedError(f"{subscription!r} listens to fates, and hears no events")

@@ -15,6 +15,7 @@ errors.py            the errors
 
 from qt_events.history.errors import (
     AmbiguousEventIdError,
+    ChangedRowError,
     HistoryError,
     HistorySchemaError,
     HistoryUnavailableError,
@@ -34,6 +35,7 @@ from qt_events.history.replaying.rerunning import Rerun, rerun
 
 __all__ = [
     "AmbiguousEventIdError",
+    "ChangedRowError",
     "EventFilter",
     "History",
     "HistoryError",

@@ -31,6 +31,10 @@ class RefusedRowError(HistoryError):
     """Event or fate that the database does not take, now or ever; others it does."""
 
 
+class ChangedRowError(HistoryError):
+    """Row that cannot be read, because somebody changed it; the text says which."""
+
+
 class InvalidWhereError(HistoryError, InvalidOptionError):
     """Condition on a payload that has another form; its notes show the place."""
 

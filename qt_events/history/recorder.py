@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from asyncio import sleep
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -108,5 +109,5 @@ class Recorder:
             except HistoryError as error:
                 message = "%s wait for the history, next try in %g s: %s"
                 logger.warning(message, what, wait, error)
-            await asyncio.sleep(wait)
+            await sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)

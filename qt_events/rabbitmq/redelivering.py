@@ -9,7 +9,7 @@ from typing import Any
 from amqp import Channel
 from amqp.exceptions import NotFound
 
-from qt_events.delivery.redelivering import must_take_replays
+from qt_events.delivery.redelivering import must_take_replays, no_hearer
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
@@ -79,7 +79,12 @@ class Redelivery:
         except RegisterError as error:
             logger.warning("what %r hears is not known: %s", subscription, error)
             return []
-        return entries[subscription].bound if subscription in entries else []
+        if subscription not in entries:
+            return []
+        # Whoever hears events has bound at least one pattern, or has unbound it.
+        if not entries[subscription].patterns:
+            raise no_hearer(subscription)
+        return entries[subscription].bound
 
     async def _must_exist(self, subscription: str) -> None:
         if self._known.get(subscription, 0.0) > monotonic():

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import amqp
 import pytest
 
-from qt_events import CeleryEventBus, Event, Fate
+from qt_events import CeleryEventBus, Event, Fate, RawEvent, RetryPolicy
+from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
@@ -23,6 +26,14 @@ class Heard(list[Fate]):
 
     async def __call__(self, fates: list[Fate]) -> None:
         self += fates
+
+    def by(self, subscription: str) -> Callable[[], list[str]]:
+        """Return what tells the outcomes of a subscription so far, by their times."""
+        return lambda: [
+            fate.outcome
+            for fate in sorted(self, key=lambda fate: fate.at)
+            if fate.subscription == subscription
+        ]
 
     def of(self, event: Event) -> list[str]:
         return [fate.outcome for fate in self if fate.event_id == event.id]
@@ -90,6 +101,41 @@ async def test_a_replay_needs_nobody_to_serve_the_subscription_here(make_bus: Ma
         await other.redeliver(event, "desk.book", replay_id="monday")
         await until(lambda: got == [event])
     assert (got[0].replayed, got[0].replay_id) == (True, "monday")
+
+
+CLOUD_EVENT = b'{"specversion": "1.0", "id": "1", "source": "/far", "type": "order.placed", %s}'
+
+
+@pytest.mark.parametrize(("body", "properties"), [
+    (CLOUD_EVENT % b'"data": {}', {"content_type": CONTENT_TYPE}),
+    # Read by a raw subscription alone.
+    (CLOUD_EVENT % b'"traceparent": 1', {"content_type": CONTENT_TYPE}),
+    (b'{"size": 1}', {}),
+])  # fmt: skip
+async def test_all_that_becomes_of_a_foreign_event_is_told_of_one_event(
+    make_bus: MakeBus, amqp_url: str, body: bytes, properties: dict[str, str]
+) -> None:
+    """Its message may have no id and no app_id; a recorder knows it by what its body says."""
+    bus, heard, recorded = make_bus(), Heard(), list[RawEvent]()
+
+    async def fail(_: Event) -> None:
+        raise ValueError
+
+    bus.subscribe("order.placed", fail, name="desk.book", retry=RetryPolicy(max_attempts=1))
+    bus.subscribe("order.placed", recorded.append, name="recorder", raw=True)
+    bus.listen_to_fates(heard, name="history")
+    async with bus:
+        await until(lambda: makes_fates(bus))
+        with channel_to(amqp_url) as channel:
+            channel.basic_publish(amqp.Message(body, **properties), "qt.events", "order.placed")
+        desk = heard.by("desk.book")
+        await until(lambda: desk() == ["dead"])
+        assert await bus.dead_letters.retry_all("desk.book") == 1
+        await until(lambda: desk() == ["dead", "sent_back", "dead"])
+        assert await bus.dead_letters.discard_all("desk.book") == 1
+        await until(lambda: desk()[3:] == ["discarded"])
+    told = {(each.event_id, each.event_source) for each in heard}
+    assert told == {(each.id, each.source) for each in recorded}
 
 
 @pytest.fixture

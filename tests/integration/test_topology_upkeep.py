@@ -13,7 +13,7 @@ from celery import Celery
 from typer.testing import CliRunner, Result
 
 from qt_events import NO_RETRY, CeleryEventBus, Event, SubscriptionTakenError
-from qt_events.cli.dead_letters_progress import Bar
+from qt_events.cli.progress import Bar
 from qt_events.cli.topology import topology
 from qt_events.errors import (
     BusStateError,

@@ -33,7 +33,7 @@ def fates() -> list[Fate]:
         fate(SIGNAL, "router", outcome="retried", delay=5.0, **failed),
         fate(SIGNAL, "router", attempt=2, at=NOON + timedelta(seconds=5.5)),
         fate(ORDER, "exchange"),
-        fate(ORDER, "audit", outcome="dead", reason="handler_error", message="no room"),
+        fate(ORDER, "audit", outcome="dead", reason="exhausted", message="no room"),
         fate(TRADE, "ledger"),
         fate(TRADE, "reports"),
         fate(TRADE, "webhook", outcome="filtered", seconds=None),

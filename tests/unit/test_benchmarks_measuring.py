@@ -5,7 +5,10 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,6 +21,7 @@ from benchmarks.opcodes import counting
 from benchmarks.pace import Pace, percentiles
 from benchmarks.search import highest
 from benchmarks.tally import Count, Tally
+from benchmarks.worker import Worker
 
 
 @given(st.integers(-40, 40), st.integers(-40, 40))
@@ -135,6 +139,28 @@ def test_processes_are_counted_together(tmp_path: Path) -> None:
         tally.hit()
     (tmp_path / "another").write_bytes(next(tmp_path.iterdir()).read_bytes())
     assert Count.of(tmp_path).hits == 6
+
+
+def test_the_first_batch_counts_neither_by_its_events_nor_by_its_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """How long it took is not known: its events would make the rate of batches look higher."""
+    tally, now = Tally(tmp_path), 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    class Batches:
+        """In place of a worker that handles 500 events in each half second."""
+
+        process = SimpleNamespace(pid=os.getpid())
+
+        def until(self, check: Callable[[], Count | None], _: object) -> Count | None:
+            nonlocal now
+            for _ in range(500):
+                tally.hit()
+            now += 0.5
+            return check()
+
+    assert Worker(cast("Any", Batches()), tmp_path).pace(1_000)["rate"] == pytest.approx(1_000)
 
 
 def test_percentiles_are_milliseconds() -> None:

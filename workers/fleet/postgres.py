@@ -84,6 +84,17 @@ class PrivatePostgres:
         for pidfd in children:
             _end(pidfd)
 
+    def limit_files(self, longest: int | None) -> None:
+        """Let no file grow beyond so many bytes, as on a full disk; None ends that.
+
+        It holds for connections that are made afterwards.
+        """
+        limit = f"--fsize={'unlimited' if longest is None else longest}:"
+        # As the server's user: root may not do it in every container.
+        subprocess.run(
+            [*self._before, "prlimit", limit, "--pid", str(self._alive().pid)], check=True
+        )
+
     def restart(self) -> None:
         """Start it again on the same data and port; shut it down first if it runs."""
         if self._server is not None:

@@ -53,6 +53,13 @@ class ManualClock:
         """Times at which waiting callbacks are due, soonest first."""
         return sorted(timer.due for _, _, timer in self._timers if timer.waits)
 
+    @property
+    def soonest(self) -> float | None:
+        """Time at which the next waiting callback is due; None if none waits."""
+        while self._timers and not self._timers[0][2].waits:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass: run what falls due, in order, each at its own time.
 
@@ -65,9 +72,8 @@ class ManualClock:
 
     async def advance_to_next(self) -> None:
         """Let the time pass until the soonest callback runs; do nothing if none waits."""
-        due = self.due
-        if due:
-            await self._run_until(due[0])
+        if (soonest := self.soonest) is not None:
+            await self._run_until(soonest)
 
     async def _run_until(self, end: float) -> None:
         await _let_the_loop_run()

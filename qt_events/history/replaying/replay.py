@@ -65,6 +65,9 @@ async def replay(
 ) -> Replayed:
     """See History.replay."""
     pace = Pace(rate)
+    if dry_run:
+        # Nobody is to be spared.
+        pace = Pace(None)
     replay_id = new_replay_id() if replay_id is None else checked_text("replay_id", replay_id)
     if not isinstance(bus, Redelivers):
         raise NotSupportedError(f"{type(bus).__name__} sends no event to one subscription")

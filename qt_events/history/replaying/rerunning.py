@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
+from inspect import isawaitable, iscoroutine, isgenerator
+from sys import maxsize
 from typing import Any, NamedTuple
 
 from qt_events.bus import EventBus, create_event_bus
@@ -11,7 +13,7 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.delivery.middleware import CallHandler
 from qt_events.delivery.subscribing.starting import RemembersEvents
 from qt_events.delivery.waiting.manual_clock import ManualClock
-from qt_events.errors import QtEventsError
+from qt_events.errors import QtEventsError, UsageError
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
@@ -59,11 +61,16 @@ async def rerun(
             must publish on that bus, and not on another.
         since, until: times of root events: from `since` on, and before `until`. What followed from
             them is compared up to a day later.
+
+    Raises:
+        UsageError: `subscribe` is async, or a generator.
+        DecodeError: a root event does not fit its class (any more).
     """
     before = Causes(await _kept(history, since, until))
     played = _Player()
     with ExitStack() as stack:
         made = subscribe(played.bus)
+        _must_have_run(made)
         if isinstance(made, AbstractContextManager):
             stack.enter_context(made)
         dead_letters, unfinished = await played.play(before.roots)
@@ -76,6 +83,17 @@ async def rerun(
         dead_letters,
         unfinished,
     )
+
+
+def _must_have_run(made: object) -> None:
+    """Raise UsageError for what only an await or an iteration would run."""
+    if isawaitable(made) or isgenerator(made) or isinstance(made, AbstractAsyncContextManager):
+        if iscoroutine(made):
+            made.close()
+        raise UsageError(
+            f"subscribe() returned a {type(made).__name__}, and nothing is subscribed: make it a "
+            "plain function, or a @contextmanager"
+        )
 
 
 async def _kept(history: History, since: datetime | None, until: datetime | None) -> list[RawEvent]:
@@ -106,8 +124,11 @@ class _Player:
 
     def __init__(self) -> None:
         self._clock, self._calls = ManualClock(), _Calls()
-        # A rerun is compared, not timed: slow handlers are named while the app serves.
-        self.bus = create_event_bus("memory://", clock=self._clock, slow_after=3600)
+        # Whoever waited for a place would wait for the clock, which waits for him. A rerun is
+        # compared, not timed: slow handlers are named while the app serves.
+        self.bus = create_event_bus(
+            "memory://", clock=self._clock, max_queue_size=maxsize, slow_after=3600
+        )
         self.bus.use(self._calls)
         assert isinstance(self.bus, RemembersEvents)  # noqa: S101
         self.bus.remember(_NoPast())
@@ -129,7 +150,7 @@ class _Player:
             left = self._held
             # What is left is not waited for.
             self.bus.stop()
-        return await self.bus.dead_letters.list(), left
+        return [each async for each in self.bus.dead_letters.stream()], left
 
     async def _publish(self, root: RawEvent) -> None:
         try:
@@ -145,8 +166,8 @@ class _Player:
             await self._clock.advance(0)
             if not self._calls.idle.is_set():
                 await self._calls.idle.wait()
-            elif due := self._clock.due:
-                if due[0] > until:
+            elif (soonest := self._clock.soonest) is not None:
+                if soonest > until:
                     break
                 await self._clock.advance_to_next()
         await self._clock.advance(max(0.0, until - self._clock.time()))

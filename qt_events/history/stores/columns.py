@@ -31,7 +31,7 @@ def unescaped(text: str) -> str:
     return _ESCAPES.sub(_letter, text) if "\\" in text else text
 
 
-def name(text: str) -> str:
+def index_text(text: str) -> str:
     """Return a text escaped, and if it is long, its beginning and a digest: fit for an index.
 
     The whole of it is in the event's body.
@@ -94,7 +94,7 @@ class Name(Converted):
 
     impl = sa.Text
     cache_ok = True
-    write = staticmethod(name)
+    write = staticmethod(index_text)
     read = staticmethod(_read_name)
 
 

@@ -1,15 +1,15 @@
 """PostgreSQL: connections, and what it does in its own way."""
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from typing import Any
 
-from qt_events.history.stores.columns import name
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, dialect, insert
+
+from qt_events.history.stores.columns import index_text
 from qt_events.history.stores.schema import metadata
 
-__all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
+__all__ = ["insert", "lock", "make_engine", "one_of", "parameters", "size", "values"]
 
-#: Place of a value in a statement.
-MARK = "%s"
 #: A server that is gone without a word is given up after about 20 s; libpq alone waits for hours.
 _PATIENCE = {
     "connect_timeout": 5,
@@ -41,9 +41,24 @@ def lock(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
+def values(columns: list[sa.Column[Any]]) -> str:
+    """Return what follows the names of columns in a statement that inserts many rows.
+
+    Each column's values are one array: a row for itself would take three messages and a plan.
+    """
+    kinds = [each.type.compile(dialect()) for each in columns]  # type: ignore[no-untyped-call]
+    arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
+    return f"SELECT * FROM unnest({arrays})"  # noqa: S608  # these are names of types
+
+
+def parameters(rows: list[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    """Return the parameters of such a statement: it is executed once."""
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
 def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
     """Compare a column with any number of names; a list of parameters ends at 65,535."""
-    return column == sa.any_(sa.literal([name(each) for each in names], ARRAY(sa.Text)))
+    return column == sa.any_(sa.literal([index_text(each) for each in names], ARRAY(sa.Text)))
 
 
 def exists(_url: sa.URL) -> bool:

@@ -1,19 +1,21 @@
 """SqlStore: a history in SQLite or PostgreSQL."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 
 from qt_events.delivery.telling.fates import Fate, FateOutcome
+from qt_events.errors import MessageError
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches
 from qt_events.history.conversations.stories import BY_OPERATOR, RETRYING, SETTLED
+from qt_events.history.errors import ChangedRowError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.store import (
     PAGE,
@@ -23,7 +25,7 @@ from qt_events.history.store import (
     StoreStats,
     number_in_page,
 )
-from qt_events.history.stores.columns import is_cut, name
+from qt_events.history.stores.columns import index_text, is_cut
 from qt_events.history.stores.database import Database
 from qt_events.history.stores.insertion import Insertion
 from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates
@@ -43,7 +45,11 @@ _SIZES = sa.select(sa.func.length(events.c.body))
 _FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
 # In the words of the index: of a parameter, no database knows before that it fits.
 _UNFINISHED = sa.text(f"history_fates.{UNFINISHED}")
+# What a value raises that no recorder has written.
+_UNREADABLE = (OverflowError, TypeError, ValueError, MessageError)
 _BOOKMARK = sa.select(*(bookmarks.c[each] for each in Bookmark._fields))
+
+T = TypeVar("T")
 
 
 class SqlStore:
@@ -57,8 +63,8 @@ class SqlStore:
         """
         self._database = Database(url, must_exist=must_exist)
         dialect = self._database.dialect
-        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
-        self._fates = Insertion(fates, Fate._fields, dialect.MARK)
+        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect)
+        self._fates = Insertion(fates, Fate._fields, dialect)
         put = dialect.insert(bookmarks)
         changed = {name: put.excluded[name] for name in Bookmark._fields}
         self._put_bookmark = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
@@ -100,7 +106,7 @@ class SqlStore:
             if not (found := connection.scalars(sizes).all()):
                 return []
             chosen = _EVENTS.where(*conditions).order_by(order).limit(number_in_page(found))
-            return [_stored(*row) for row in connection.execute(chosen).all()]
+            return _read(connection, chosen, events, _stored)
 
     def beginning_with(
         self, prefix: str, *, source: str | None = None, limit: int
@@ -112,8 +118,8 @@ class SqlStore:
         if source is not None:
             query = query.where(events.c.source == source)
         with self._database.reading() as connection:
-            found = connection.execute(query.order_by(events.c.id, events.c.source).limit(limit))
-            return [_stored(*row) for row in found]
+            chosen = query.order_by(events.c.id, events.c.source).limit(limit)
+            return _read(connection, chosen, events, _stored)
 
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """See Store."""
@@ -125,9 +131,10 @@ class SqlStore:
         """See Store."""
         with self._database.reading() as connection:
             chosen = _FATES.where(fates.c.event_id.in_(event_ids))
-            found = [Fate(*row) for row in connection.execute(chosen).all()]
+            found = _read(connection, chosen, fates, Fate)
         # A long id comes back as it is kept: only its beginning.
-        whole = {name(each): each for each in event_ids if is_cut(name(each))}
+        texts = {index_text(each): each for each in event_ids}
+        whole = {text: each for text, each in texts.items() if is_cut(text)}
         if not whole:
             return found
         return [each._replace(event_id=whole.get(each.event_id, each.event_id)) for each in found]
@@ -193,6 +200,25 @@ class SqlStore:
     def close(self) -> None:
         """See Store."""
         self._database.close()
+
+
+def _read(
+    connection: sa.Connection, chosen: sa.Select[Any], table: sa.Table, make: Callable[..., T]
+) -> list[T]:
+    """Return what `make` makes of each row."""
+    try:
+        return [make(*row) for row in connection.execute(chosen).all()]
+    except _UNREADABLE:
+        # One by one, to tell which it is.
+        for number in connection.scalars(chosen.with_only_columns(table.c.sequence)).all():
+            try:
+                make(*connection.execute(chosen.where(table.c.sequence == number)).one())
+            except _UNREADABLE as error:
+                raise ChangedRowError(
+                    f"the row of {table.name} with sequence = {number} was changed and cannot be "
+                    f"read ({error}): mend it, or delete it"
+                ) from None
+        raise
 
 
 def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:

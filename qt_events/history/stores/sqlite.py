@@ -9,12 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 
-from qt_events.history.stores.columns import name
+from qt_events.history.stores.columns import index_text
 
-__all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
+__all__ = ["insert", "lock", "make_engine", "one_of", "parameters", "size", "values"]
 
-#: Place of a value in a statement.
-MARK = "?"
 #: Seconds that a transaction waits for another process's.
 BUSY_TIMEOUT = 5.0
 _PAUSE = 0.01  #: seconds between two tries of what SQLite does not wait for itself
@@ -62,9 +60,19 @@ def lock(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def values(columns: list[sa.Column[Any]]) -> str:
+    """Return what follows the names of columns in a statement that inserts many rows."""
+    return f"VALUES ({', '.join('?' * len(columns))})"
+
+
+def parameters(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the parameters of such a statement: it is executed for each row."""
+    return rows
+
+
 def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
     """Compare a column with any number of names; a list of parameters ends at 32,766."""
-    every = sa.func.json_each(json.dumps([name(each) for each in names]))
+    every = sa.func.json_each(json.dumps([index_text(each) for each in names]))
     return column.in_(sa.select(every.table_valued("value").c.value))
 
 

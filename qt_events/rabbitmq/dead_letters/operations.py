@@ -20,7 +20,7 @@ from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
 from qt_events.rabbitmq.messages.envelope import KEY, REASON, body_of, record_from, returning
-from qt_events.rabbitmq.messages.properties import Content
+from qt_events.rabbitmq.messages.properties import Content, identity_in
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.trust import Provenance
@@ -146,13 +146,18 @@ class _BrokerScan(Scan[RawMessage]):
         return name
 
     async def tell(self, held: Sequence[_Held], outcome: FateOutcome, at: datetime) -> None:
-        fates = [operators_fate(each.record, outcome, at) for each in held]
+        fates = [operators_fate(each.record, outcome, at, _identity(each)) for each in held]
         await self._ask(partial(self._reader.tell, fates))
 
     async def remove(self, held: Sequence[_Held]) -> None:
         tags = [each.receipt.delivery_info["delivery_tag"] for each in held]
         if tags:
             await self._ask(partial(self._reader.remove, tags))
+
+
+def _identity(held: _Held) -> tuple[str, str]:
+    record = held.record
+    return identity_in(record.body, record.properties, record.event_type)
 
 
 def _record(subscription: str, raw: RawMessage) -> DeadLetterRecord:

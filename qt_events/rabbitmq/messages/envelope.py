@@ -19,6 +19,7 @@ from qt_events.rabbitmq.messages.properties import (
     FORMER_PRIORITY,
     PERSISTENT,
     from_amqp,
+    identity_in,
     raw_from_amqp,
 )
 from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
@@ -80,7 +81,7 @@ class Envelope:
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1; also 1 if the header is no sane count."""
-        return _count(self.headers.get(ATTEMPT)) or 1
+        return (self.headers and _count(self.headers.get(ATTEMPT))) or 1
 
     @property
     def returns(self) -> int:
@@ -152,14 +153,14 @@ class Envelope:
     def observed(self) -> tuple[str, str, float | None, bool]:
         """Return id, source, seconds (None: no handler was called), and True if it is replayed.
 
-        They are the event's own, or what the message tells of one that was not read.
+        They are the event's own, as far as the message can be read.
         """
         self.end()
         seconds = getattr(self, "_seconds", None)
         if (event := getattr(self, "_seen", None)) is not None:
             return event.id, event.source, seconds, event.replayed
-        source = printable(str(self.properties.get("app_id") or ""))
-        return self.event_id, source, seconds, bool(self.headers and self.replay_id)
+        own = identity_in(self.body, self.properties, self.event_type)
+        return *own, seconds, bool(self.headers and self.replay_id)
 
     def log_fields(self) -> dict[str, Any]:
         """Return logging's `extra` for a log line outside of the delivery."""

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from qt_events.errors import DecodeError
+from qt_events.errors import DecodeError, MessageError
 from qt_events.events.cloudevents import CONTENT_TYPE, cloud_event, encode, parse, plain_event
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import MAX_BYTES
+from qt_events.texts import printable
 
 PERSISTENT = 2  #: delivery_mode
 #: Property that earlier releases wrote. RabbitMQ 4.3 hands out what has no priority before it.
@@ -108,6 +109,19 @@ def raw_from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) 
     if content_type == CONTENT_TYPE:
         return RawEvent.of_cloud_event(document, body, routing_key)
     return RawEvent.of_plain(body, routing_key, **_of_plain_json(body, properties, routing_key))
+
+
+def identity_in(body: bytes, properties: Mapping[str, Any], routing_key: str) -> tuple[str, str]:
+    """Return id and source of the event in a message, or what the message says of it.
+
+    The body of one that is not ours, or does not fit its class, may tell them alone.
+    """
+    try:
+        event = raw_from_amqp(body, properties, routing_key)
+    except MessageError:
+        texts = (str(properties.get(name) or "") for name in ("message_id", "app_id"))
+        return printable(next(texts)), printable(next(texts))
+    return event.id, event.source
 
 
 def _of_plain_json(body: bytes, properties: Mapping[str, Any], routing_key: str) -> dict[str, Any]:

@@ -104,6 +104,8 @@ class PoolBatches:
             if not isinstance(opened, EVENTS):
                 return opened
             delivery.event = opened
+            if subscription.when is None:
+                return None
             return asked(opened, subscription, envelope.attempt, self._runtime.watch)
         except Exception as error:  # noqa: BLE001  # logged by `finish`
             return fails(error)
@@ -131,20 +133,17 @@ class PoolBatches:
         for each, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(each, outcome)
 
-    def _is_unheard(self, delivery: Delivery) -> bool:
-        subscription, subscriptions = delivery.task.subscription, self._runtime.subscriptions
-        return subscription.narrowed and subscriptions.is_unheard(subscription, delivery.event)
-
     def _is_still_to_be_handled(self, delivery: Delivery) -> bool:
         """Look at what may have happened since it was gathered, and conclude it if it has."""
         if delivery.is_void():
             self._redeliveries.end(delivery)
         elif delivery.revoked():
             self._conclude(delivery, REVOKED)
-        elif self._is_unheard(delivery):
-            self._conclude(delivery, SKIPPED)
         else:
-            return True
+            own, subscriptions = delivery.task.subscription, self._runtime.subscriptions
+            if not (own.narrowed and subscriptions.is_unheard(own, delivery.event)):
+                return True
+            self._conclude(delivery, SKIPPED)
         return False
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
@@ -164,12 +163,13 @@ class PoolBatches:
 
     def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.decided(outcome)
+        if isinstance(outcome, Done) and not delivery.is_void():
+            self._runtime.concluded(delivery.envelope, outcome)
+            delivery.settle(outcome)
+            return
         delivery.envelope.end()
         if delivery.is_void():
             self._redeliveries.end(delivery, outcome)
-        elif isinstance(outcome, Done):
-            self._runtime.concluded(delivery.envelope, outcome)
-            delivery.settle(outcome)
         else:
             # A copy of each is stored beside the next batch.
             self._redeliveries.store(delivery)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import amqp
 import pytest
@@ -36,17 +37,18 @@ def is_declared(url: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+@pytest.mark.parametrize(("number", "url"), [
+    (signal.SIGINT, "sqlite"), (signal.SIGTERM, "postgresql"),
+], ids=str, indirect=["url"])  # fmt: skip
 async def test_a_recorder_keeps_all_events_and_ends_with_their_number(
-    amqp_url: str, tmp_path: Path, keeper: ForkingKeeper, number: signal.Signals
+    amqp_url: str, url: str, keeper: ForkingKeeper, number: signal.Signals
 ) -> None:
     """Those of no class, and of plain JSON, too."""
-    store_url = f"sqlite:///{tmp_path}/events.db"
-    env = {**os.environ, "QT_BROKER_URL": amqp_url, "QT_HISTORY": store_url}
+    env = {**os.environ, "QT_BROKER_URL": amqp_url, "QT_HISTORY": url}
     command = [sys.executable, "-m", "qt_events", "history", "record"]
     process = keeper.spawn("recorder", command, env)
     await until_told(lambda: is_declared(amqp_url), PATIENCE, "its queue stands")
-    with closing(SqlStore(store_url)) as store:
+    with closing(SqlStore(url)) as store:
         async with CeleryEventBus(amqp_url) as bus:
             events = [Event("recorded.happened", None, {"n": n}) for n in range(20)]
             await asyncio.gather(*map(bus.publish, events))
@@ -59,7 +61,8 @@ async def test_a_recorder_keeps_all_events_and_ends_with_their_number(
         process.send_signal(number)
         output = keeper.folder / "recorder.out"
         assert await asyncio.to_thread(process.wait, PATIENCE) == 0, output.read_text()
-        assert f"recording into {store_url}" in output.read_text()
+        assert f"recording into {urlsplit(url).scheme}" in output.read_text()
+        assert (urlsplit(url).password or "hunter2") not in output.read_text()
         assert "recorded 22 events; 0 were there already" in output.read_text()
         found = {each.event.id: each.event for each in store.page()}
     assert found.keys() == {"plain", "\0", *(event.id for event in events)}

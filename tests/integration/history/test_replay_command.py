@@ -35,8 +35,9 @@ async def ignore(_: Any) -> None:
 
 @pytest.fixture
 async def url(amqp_url: str, make_bus: MakeBus) -> str:
-    """URL of a vhost where `desk` is declared, which nobody serves."""
+    """URL of a vhost where `desk` and `watch` are declared, which nobody serves."""
     bus = make_bus()
+    bus.listen_to_fates(ignore, name="watch")
     bus.subscribe("deal.executed", ignore, name="desk")
     await lasting(bus)
     return amqp_url
@@ -96,6 +97,10 @@ async def test_a_killed_replay_goes_on_and_one_batch_comes_twice_at_most(
     assert f"events were sent; `qt-events replay desk --resume {replay_id}` goes on" in text
 
     resumed = ("replay", "desk", "--resume", replay_id)
+    with closing(SqlStore(store_url)) as store:
+        left = COUNT - int(json.loads(store.bookmark(replay_id).request)["sent"])  # type: ignore[union-attr]
+    code, out, _ = await asyncio.to_thread(run_command, *resumed, "--dry-run", **variables)
+    assert (code, out.splitlines()[0]) == (0, f"{left} events would be sent to desk")
     code, out, _ = await asyncio.to_thread(run_command, *resumed, "--json", **variables)
     assert code == 0
     assert json.loads(out).items() >= {"sent": COUNT, "unheard": 1, "dry_run": False}.items()
@@ -114,6 +119,8 @@ async def test_a_killed_replay_goes_on_and_one_batch_comes_twice_at_most(
     (["desk", "--type", "price.#"], 2, "'desk' does not hear 'price.#', but 'deal.executed'"),
     (["desk", "--resume", "x"], 1, "no replay 'x' was begun"),
     (["desk", "--resume", "x", "--type", "deal.#"], 2, "leave the other options out"),
+    (["watch"], 2, "'watch' listens to fates"),
+    (["watch", "--even-unheard"], 2, "'watch' listens to fates"),
     (["desk", "--where", "="], 2, "--where"),
     (["desk", "--rate", "0"], 2, "rate"),
 ])  # fmt: skip
@@ -141,7 +148,9 @@ async def test_a_dry_run_sends_nothing_and_all_are_sent_if_asked_for(
     url: str, store_url: str
 ) -> None:
     variables = {"QT_BROKER_URL": url, "QT_HISTORY": store_url}
-    found = await asyncio.to_thread(run_command, "replay", "desk", "--dry-run", **variables)
+    # At the rate of a real one it would take ten minutes.
+    dry = ("replay", "desk", "--dry-run", "--rate", "1")
+    found = await asyncio.to_thread(run_command, *dry, **variables)
     assert found[0] == 0
     assert found[1].splitlines() == [
         f"{COUNT} events would be sent to desk",

@@ -153,6 +153,16 @@ def test_fates_are_kept_once_and_come_back_in_order(store: Store) -> None:
     assert store.stats().fates == 4
 
 
+def test_numbers_of_one_batch_may_be_whole_or_not(store: Store) -> None:
+    """JSON makes 1 of 1.0; a causation is named by some events of a batch only."""
+    times = [1, 0.5, None, 2.0]
+    assert store.append_fates([fate(f"{n}", seconds=time) for n, time in enumerate(times)]) == 4
+    assert [each.seconds for each in store.fates_of(["0", "1", "2", "3"])] == times
+    events = [raw(), raw("2", causation_id="1"), raw("3")]
+    assert store.append(events) == 3
+    assert [each.event for each in store.page()] == events
+
+
 def test_pruning_removes_events_with_their_fates_a_few_at_a_time(store: Store) -> None:
     store.append(many(5))
     store.append_fates([fate(str(number)) for number in range(5)])

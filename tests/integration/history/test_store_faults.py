@@ -3,9 +3,11 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
+from os import urandom
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,13 +15,17 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from qt_events.history import HistoryUnavailableError, NoHistoryError, recorder
+from qt_events import Event, InMemoryEventBus
+from qt_events.events.raw import RawEvent
+from qt_events.history import History, HistoryUnavailableError, recorder
 from qt_events.history.stores import sqlite
-from qt_events.history.stores.database import Database
-from qt_events.history.stores.migrations import HEAD, version_of
+from qt_events.history.stores.database import checked_url
 from qt_events.history.stores.sql_store import SqlStore
 from tests.support.stored import many, raw
+from tests.support.waiting import until
 from workers.fleet.postgres import PrivatePostgres
+
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -53,10 +59,12 @@ class Watched(recorder.Recorder):
         return await super().kept(watched, what)
 
 
-async def recorded_after(store: SqlStore, mend: Any) -> int:
+async def recorded_after(
+    store: SqlStore, mend: Callable[[], object], events: Sequence[RawEvent] = tuple(many(50))
+) -> int:
     """Record a batch that has to wait, mend the store, and return the number of its events."""
     watched = Watched(store)
-    recording = asyncio.create_task(watched.record(many(50)))
+    recording = asyncio.create_task(watched.record(events))
     assert await asyncio.to_thread(watched.away.wait, 60)
     mend()
     async with asyncio.timeout(60):
@@ -87,6 +95,108 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
             assert store.append([raw(str(n), body=bytes(10_000)) for n in range(50)]) == 50
         finally:
             sa.event.remove(sa.Engine, "connect", limit)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_full_disk_of_a_server_is_waited_for(own_postgres: PrivatePostgres) -> None:
+    """The kernel refuses to make a file longer. Nothing of the batch is kept until there is room.
+
+    Bodies of 16 MiB come back as they were.
+    """
+    large = [raw(f"large {n}", body=urandom(16 * MIB)) for n in range(2)]
+    with closing(SqlStore(own_postgres.url)) as store:
+        store.append([raw("first")])
+        store.close()
+        # Its log has files of 16 MiB, which it needs.
+        own_postgres.limit_files(20 * MIB)
+        with pytest.raises(HistoryUnavailableError, match="its disk not full"):
+            store.append(large)
+        assert store.stats().events == 1
+
+        def mend() -> None:
+            own_postgres.limit_files(None)
+
+        assert await recorded_after(store, mend, large) == 3
+        assert {each.event.body for each in store.page(after=1)} == {each.body for each in large}
+
+
+async def test_tables_that_another_session_has_locked_are_waited_for(postgres_url: str) -> None:
+    engine = sa.create_engine(checked_url(postgres_url))
+    with closing(SqlStore(postgres_url)) as store:
+        store.append([raw("first")])
+        with engine.begin() as other:
+            other.exec_driver_sql("LOCK TABLE history_events IN ACCESS EXCLUSIVE MODE")
+            recording = asyncio.create_task(recorder.Recorder(store).record(many(50)))
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            await until(lambda: other.exec_driver_sql(waiting).scalar_one() > 0, 60)
+            assert not recording.done()
+        async with asyncio.timeout(60):
+            await recording
+        assert store.count() == 51
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_database_that_may_only_be_read_is_waited_for(postgres_url: str) -> None:
+    engine = sa.create_engine(checked_url(postgres_url), isolation_level="AUTOCOMMIT")
+
+    def allow(read_only: str) -> None:
+        with engine.connect() as other:
+            name = other.exec_driver_sql("SELECT current_database()").scalar_one()
+            setting = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+            other.exec_driver_sql("SET default_transaction_read_only = off")
+            other.exec_driver_sql(setting.format(name, read_only))
+
+    with closing(SqlStore(postgres_url)) as store:
+        store.append([raw("first")])
+        store.close()
+        allow("on")
+        with pytest.raises(HistoryUnavailableError, match=r"read-only.*may this user write it"):
+            store.append([raw("second")])
+        assert await recorded_after(store, lambda: allow("off")) == 51
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_events_wait_for_a_database_that_is_away_for_ten_minutes(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of its own: no attempt is counted, and each event is there once."""
+    leave: Callable[[], object]
+    come_back: Callable[[], object]
+    if kind == "postgresql":
+        server: PrivatePostgres = request.getfixturevalue("own_postgres")
+        url, leave, come_back = server.url, server.kill, server.restart
+    else:
+        folder, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+        folder.mkdir()
+        url = f"sqlite:///{folder}/events.db"
+        leave, come_back = partial(folder.rename, elsewhere), partial(elsewhere.rename, folder)
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        before = sum(waits)
+        waits.append(seconds)
+        if before < 600 <= before + seconds:
+            await asyncio.to_thread(come_back)
+
+    monkeypatch.setattr(recorder, "sleep", sleep)
+    history = History(url)
+    async with InMemoryEventBus() as bus:
+        history.attach(bus)
+        await bus.publish(Event("recorded.happened"))
+        await bus.join()
+        await history.close()
+        await asyncio.to_thread(leave)
+        for _ in range(20):
+            await bus.publish(Event("recorded.happened"))
+        async with asyncio.timeout(120):
+            await bus.join()
+        assert bus.get_stats()["retries"] == bus.get_stats()["dead_letters"] == 0
+    assert 600 <= sum(waits) < 700
+    assert max(waits) == 30
+    assert (await history.stats()).events == 21
+    await history.close()
 
 
 @pytest.mark.usefixtures("impatient")
@@ -213,56 +323,3 @@ def test_a_table_that_somebody_dropped_has_a_name(url: str) -> None:
         engine.dispose()
         with pytest.raises(HistoryUnavailableError, match="history_events"):
             store.append([raw("2")])
-
-
-@pytest.mark.parametrize("by_another", [False, True])
-def test_a_file_that_was_removed_or_replaced_is_opened_again(
-    tmp_path: Path, by_another: bool
-) -> None:
-    """Nothing is written to a file without a name, and then acknowledged."""
-    file, url = tmp_path / "events.db", f"sqlite:///{tmp_path}/events.db"
-    with closing(SqlStore(url)) as store, closing(SqlStore(url)) as reader:
-        store.append([raw("lost")])
-        assert len(reader.page()) == 1
-        for each in tmp_path.iterdir():
-            each.unlink()
-        if by_another:
-            with closing(SqlStore(f"sqlite:///{tmp_path}/other.db")) as other:
-                other.append([raw("other")])
-            (tmp_path / "other.db").replace(file)
-        assert store.append([raw("kept")]) == 1
-        with closing(sqlite3.connect(file)) as found:
-            ids = [
-                row[0] for row in found.execute("SELECT id FROM history_events ORDER BY sequence")
-            ]
-        assert ids == (["other", "kept"] if by_another else ["kept"])
-        assert [each.event.id for each in reader.page()] == ids
-
-
-def test_a_file_that_is_removed_during_a_transaction_has_a_name(tmp_path: Path) -> None:
-    file = tmp_path / "events.db"
-    with closing(Database(f"sqlite:///{file}")) as database:
-        writing = database.writing()
-        writing.__enter__()
-        file.unlink()
-        with pytest.raises(HistoryUnavailableError, match="removed or replaced"):
-            writing.__exit__(None, None, None)
-        with database.writing() as connection:
-            assert version_of(connection) == HEAD
-
-
-def test_asking_leaves_another_programs_database_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "events.db"
-    with closing(sqlite3.connect(file)) as theirs:
-        theirs.execute("CREATE TABLE theirs (n)")
-    before = file.read_bytes()
-    with (
-        closing(SqlStore(f"sqlite:///{file}", must_exist=True)) as store,
-        pytest.raises(NoHistoryError),
-    ):
-        store.page()
-    assert file.read_bytes() == before
-    with closing(SqlStore(f"sqlite:///{file}")) as store:
-        store.append([raw()])
-    with closing(sqlite3.connect(file)) as found:
-        assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -5,13 +5,16 @@ from collections import Counter
 from typing import Any
 
 import amqp
+import pytest
 from celery.worker import state
 
 from qt_events import BatchFailed
+from qt_events.delivery.retry import NO_RETRY
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.event import Event
 from qt_events.testing.broker.management import Management
 from tests.integration.run_forever.hosting import QUICK, buried, publish, running
+from tests.integration.run_forever.unstored import delete, said
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told
@@ -39,6 +42,21 @@ class Batches:
     @property
     def numbers(self) -> Counter[int]:
         return Counter(n for each in self.lists for n in each)
+
+
+def refuse_dead_letters(url: str, subscription: str) -> None:
+    """Have somebody else's queue in the place of its own."""
+    name = f"qt.dead.{subscription}"
+    delete(url, name)
+    with channel_to(url) as channel:
+        channel.queue_declare(name, durable=True, auto_delete=False)
+
+
+def publish_broken(url: str) -> None:
+    with channel_to(url) as channel:
+        channel.confirm_select()
+        message = amqp.Message(b"{", content_type=CONTENT_TYPE, message_id="broken")
+        channel.basic_publish_confirm(message, "qt.events", "happened")
 
 
 async def test_a_batch_outlives_its_connection(
@@ -69,14 +87,45 @@ async def test_what_cannot_be_read_is_in_no_batch(make_bus: MakeBus, amqp_url: s
     bus.subscribe("happened", handler, name="handler", batch=2, within=LONG)
     async with running(bus):
         await publish(bus, n=0)
-        with channel_to(amqp_url) as channel:
-            channel.confirm_select()
-            message = amqp.Message(b"{", content_type=CONTENT_TYPE, message_id="broken")
-            channel.basic_publish_confirm(message, "qt.events", "happened")
+        publish_broken(amqp_url)
         await publish(bus, n=1)
         [letter] = await buried(bus, 1)
         await until(lambda: handler.lists == [[0, 1]])
     assert letter.reason == "undecodable"
+
+
+async def test_what_cannot_be_stored_holds_up_no_batch(
+    make_bus: MakeBus, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be read waits for its dead letters beside the list that is gathered."""
+    bus, handler = make_bus(grace=1), Batches()
+    bus.subscribe("happened", handler, name="handler", batch=2, within=LONG)
+    async with running(bus):
+        refuse_dead_letters(amqp_url, "handler")
+        await publish(bus, n=0)
+        publish_broken(amqp_url)
+        await until(lambda: said(caplog))
+        await publish(bus, n=1)
+        await until(lambda: handler.lists == [[0, 1]])
+        delete(amqp_url, "qt.dead.handler")
+        await buried(bus, 1)
+
+
+async def test_what_cannot_be_stored_holds_up_no_other_subscription(
+    make_bus: MakeBus, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many events of a list have failed."""
+    number, stuck, handler = 150, Batches(*range(150)), Batches(0)
+    bus = make_bus(grace=1, retry=NO_RETRY)
+    bus.subscribe("sticks", stuck, name="stuck", batch=number, within=LONG)
+    bus.subscribe("happened", handler, name="handler", batch=1)
+    async with running(bus):
+        refuse_dead_letters(amqp_url, "stuck")
+        await asyncio.gather(*(publish(bus, "sticks", n=n) for n in range(number)))
+        await until(lambda: said(caplog))
+        await publish(bus, n=0)
+        await buried(bus, 1)
+    assert len(stuck.lists) == 1
 
 
 async def test_unsubscribing_gives_back_what_was_gathered(make_bus: MakeBus, amqp_url: str) -> None:
@@ -145,11 +194,14 @@ async def test_what_is_not_wanted_any_more_leaves_the_batch(make_bus: MakeBus) -
     assert bus.get_stats()["filtered"] == 1
 
 
-async def test_who_leaves_the_bus_waits_for_no_batch(make_bus: MakeBus) -> None:
-    """Whether its events have come by then or not."""
+async def test_who_leaves_the_bus_waits_for_no_batch(
+    make_bus: MakeBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether its events have come by then or not: no work is left for the stop."""
     bus, handler = make_bus(grace=20), Batches()
     bus.subscribe("happened", handler, name="handler", batch=4, within=LONG)
     async with bus:
         for n in range(6):
             await publish(bus, n=n)
     assert handler.numbers == Counter(range(6))
+    assert "left the bus" not in caplog.text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.cli.dead_letters_filter import time_of
+from qt_events.cli.options import time_of
 from qt_events.dead_letters.filters import DeadLetterFilter
 from qt_events.errors import InvalidOptionError
 from tests.unit.cli.letters import Letters, Run

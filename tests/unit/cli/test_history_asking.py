@@ -222,6 +222,8 @@ def test_a_link_to_a_file_stays_a_link(lines: Any, tmp_path: Path) -> None:
         lines("export", "-o", str(link))
         assert link.is_symlink()
         assert len(file.read_text().splitlines()) == 8
+        # Payloads are for its owner alone.
+        assert file.stat().st_mode & 0o077 == 0
 
 
 def test_a_closed_pipe_ends_in_silence(url: str) -> None:

@@ -1,15 +1,24 @@
 """A time of a history once more: a small desk is recorded, then fed again in memory."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from qt_events import DecodeError, Event, EventBus, InMemoryEventBus, Payload, RawEvent, RetryPolicy
+from qt_events import (
+    DecodeError,
+    Event,
+    EventBus,
+    InMemoryEventBus,
+    Payload,
+    RawEvent,
+    RetryPolicy,
+    UsageError,
+)
 from qt_events.history import History, rerun
 from tests.support.stored import NOON, raw
 
@@ -126,6 +135,49 @@ async def test_what_fails_for_good_is_told(day: History) -> None:
     assert found.differences == []
     told = [(each.subscription, each.event_id, each.attempts) for each in found.dead_letters]
     assert told == [("fails", f"quote-{n}", 3) for n in (1, 2, 3, 4)]
+
+
+async def test_any_number_may_wait_for_the_clock_and_is_told() -> None:
+    """More than a list of dead letters shows by default."""
+    history = History()
+    history.store.append([raw(str(n), "quote") for n in range(1001)])
+    retry = RetryPolicy(max_attempts=2, initial=300.0)
+
+    async def fails(_: Event[Any]) -> None:
+        raise ValueError("no")
+
+    def desk(bus: EventBus) -> None:
+        # Whoever waited for a place would wait for the clock, too.
+        assert isinstance(bus, InMemoryEventBus)
+        assert bus.max_queue_size > 1_000_000
+        bus.subscribe("quote", fails, name="fails", retry=retry)
+
+    found = await rerun(history, desk)
+    assert (found.fed, len(found.dead_letters), found.unfinished) == (1001, 1001, 0)
+
+
+async def _async(bus: EventBus) -> None:
+    Desk(bus)
+
+
+def _generator(bus: EventBus) -> Iterator[None]:
+    Desk(bus)
+    yield
+
+
+@asynccontextmanager
+async def _async_context(bus: EventBus) -> AsyncIterator[None]:
+    Desk(bus)
+    yield
+
+
+@pytest.mark.parametrize("subscribe", [_async, _generator, _async_context])
+async def test_a_subscribe_that_does_not_run_is_named(
+    day: History, subscribe: Callable[[EventBus], object]
+) -> None:
+    """Else all would be missing."""
+    with pytest.raises(UsageError, match="nothing is subscribed"):
+        await rerun(day, subscribe)
 
 
 async def test_batches_are_handled_by_the_clock(day: History) -> None:

@@ -104,7 +104,7 @@ def test_a_tree_shows_subscriptions_attempts_and_waits() -> None:
         "   │     1  12:00:00  retried in 250 ms (TimeoutError: no answer); waits 5 s",
         "   │     2  12:00:05  done in 250 ms",
         "   └─ order.placed  order-1  12:00:03.000  from tests",
-        "      │  audit made it a dead letter at 12:00:00 (handler_error: no room)",
+        "      │  audit made it a dead letter at 12:00:00 (exhausted: no room)",
         "      │  exchange handled it in 250 ms",
         "      └─ trade.executed  trade-1  11:00:00.000  from tests",
         "            ledger handled it in 250 ms",

@@ -37,7 +37,7 @@ async def test_monitors_of_the_asyncio_pool_are_told_at_the_end_of_the_turn() ->
     consumer.pool = AsyncioPool.__new__(AsyncioPool)
     consumer.pool.loop, consumer.pool.lanes = asyncio.get_running_loop(), PoolLanes(Mock())
     consumer.pool._context = copy_context()  # noqa: SLF001
-    consumer.pool.redeliveries = Mock()
+    consumer.pool.redeliveries = Mock(lanes={})
     consumer.pool.resume()
     consumer.event_dispatcher = SimpleNamespace(flush=lambda: told.append("flushed"))
     consumer.hub, consumer._flush_events_promise = Mock(), "flush"  # noqa: SLF001

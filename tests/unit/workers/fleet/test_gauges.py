@@ -1,5 +1,7 @@
 """Gauges: a fleet at one moment."""
 
+from typing import Any
+
 import pytest
 
 from qt_events import CeleryEventBus
@@ -43,6 +45,8 @@ def test_how_a_worker_ended_is_its_state(gauges: Gauges) -> None:
 
 
 def test_a_subscription_is_served_when_somebody_consumes(gauges: Gauges) -> None:
-    served = {"name": "shop.sub.history", "consumers": 1}
-    rows = [served, {"name": "shop.sub.executor", "consumers": 0}]
+    rows: list[dict[str, Any]] = [
+        {"name": "shop.sub.history", "consumers": 1},
+        {"name": "shop.sub.executor"},
+    ]
     assert gauges.read(rows, {}, "").consumed == {"history"}

@@ -9,7 +9,8 @@ from io import StringIO
 
 import pytest
 
-from qt_events.cli.dead_letters_progress import Bar, Skipped
+from qt_events.cli.dead_letters_output import Skipped
+from qt_events.cli.progress import Bar
 from qt_events.dead_letters.scan import Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError
 from tests.unit.cli.letters import Letters, Run, letter

@@ -1,7 +1,7 @@
-"""Progress of a command about dead letters: a bar on a terminal, and a line at its end."""
+"""Progress of a command: a bar on a terminal, and a line at its end."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -13,14 +13,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import Progress
-from qt_events.texts import printable
-
-if TYPE_CHECKING:
-    from qt_events.errors import QtEventsError
-
-_MOST_NAMED = 10  #: skipped dead letters that are named
 
 
 class Bar:
@@ -64,6 +57,10 @@ class Bar:
         done = progress.done + progress.skipped
         self._bar.update(self._task, description=self.action, total=progress.total, completed=done)
 
+    def show_done(self, done: int, total: int) -> None:
+        """Show how many are done, of a total that may have grown since it was counted."""
+        self.show(Progress(max(total, done), done))
+
     def count(self) -> None:
         """Count one more that is done; `show_scan` shows how far that is."""
         self.progress = Progress(0, self.progress.done + 1)
@@ -74,24 +71,3 @@ class Bar:
         if not total:
             return f"{done:,} {self.action}"
         return f"{done:,} of {total:,} {self.action}, the others are as they were"
-
-
-class Skipped:
-    """Dead letters that could not be sent back."""
-
-    def __init__(self) -> None:
-        self._count, self._named = 0, list[str]()
-
-    def __bool__(self) -> bool:
-        return self._count > 0
-
-    def add(self, record: DeadLetterRecord, error: "QtEventsError") -> None:
-        """Take one more, with the reason."""
-        self._count += 1
-        if len(self._named) < _MOST_NAMED:
-            self._named.append(f"{printable(record.id)}: {printable(str(error))}")
-
-    def lines(self) -> list[str]:
-        """Return how many there are, and the first ones with their reasons."""
-        more = self._count - len(self._named)
-        return [f"{self._count:,} stay:", *self._named, *([f"and {more:,} more"] if more else [])]
