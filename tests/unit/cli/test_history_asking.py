@@ -103,6 +103,11 @@ def test_list_begins_with_the_newest_and_goes_on_with_older_ones(lines: Any) -> 
     assert newest + older == list(reversed(ids(lines("list", "--json"))))
 
 
+def test_a_cursor_that_no_event_has_is_one_behind_all(lines: Any) -> None:
+    assert lines("list", "--after", str(2**70)) == ["0 events"]
+    assert lines("list", "--newest", "--after", str(2**70)) == lines("list", "--newest")
+
+
 def test_list_prints_each_page_before_it_asks_for_the_next(
     lines: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +176,7 @@ def test_a_hostile_event_controls_no_terminal(lines: Any, action: str) -> None:
         (("list", "--where", "size>"), 2, "^"),
         (("list", "--type", "a..b"), 2, "--type"),
         (("export", "--until", "soon"), 2, "--until 'soon' is no time"),
+        (("list", "--since", "1h", "--until", "2h"), 2, "is before since"),
         (("show", "nowhere"), 1, "history list"),
         (("trace", ""), 1, "give more of it"),
         (("list", "--store", "sqlite:////nowhere/x.db"), 1, "nothing was ever recorded"),
