@@ -1,6 +1,5 @@
 """`list`, `show`, `trace` and `export` of `qt-events history`: what became of events."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from qt_events.cli.history_filter import (
 )
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import complain, say
+from qt_events.cli.terminal import complain, pipe, say
 
 if TYPE_CHECKING:
     from qt_events.history.store import Store, StoredEvent
@@ -90,7 +89,7 @@ def list_(
     """
     asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import as_json, dumps, print_events
         from qt_events.history.asking import fates_of, pages
 
@@ -118,7 +117,7 @@ def show(
     id: EventId, store: StoreUrl = "", source: OneSource = None, as_json_: AsJson = False
 ) -> None:
     """Say in words what became of an event, and show it."""
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import as_json, dumps, fate_as_json, print_event
         from qt_events.history.asking import find
         from qt_events.history.conversations.stories import stories_of
@@ -148,7 +147,7 @@ def trace(
     Under each event its subscriptions with their attempts and waits, then its consequences. ID may
     be a correlation id, too.
     """
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import dumps, print_conversation, step_as_json
         from qt_events.history import asking
         from qt_events.history.conversations.drawing import mermaid
@@ -186,7 +185,7 @@ def export(
     """
     asked = Asked(type, since, until, source, id, correlation, where, dead, retrying, unhandled_by)
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.dead_letters_progress import Bar
         from qt_events.dead_letters.scan import Progress
         from qt_events.history.asking import pages
@@ -232,17 +231,6 @@ def _file(output: Path | None) -> Iterator[IO[str]]:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-
-
-@contextmanager
-def _pipe() -> Iterator[None]:
-    """End in silence if the reader of standard output, such as `head`, has enough."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Else the interpreter would flush it once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
