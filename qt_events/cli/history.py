@@ -16,7 +16,7 @@ from qt_events.cli.history_asking import export, list_, show, trace
 from qt_events.cli.history_filter import Asked, Type
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import App, AsJson, Prefix, Url, time_of
-from qt_events.cli.terminal import say
+from qt_events.cli.terminal import pipe, say
 
 if TYPE_CHECKING:
     from qt_events.history import EventFilter, History
@@ -147,10 +147,11 @@ def stats(store: StoreUrl = "", as_json: AsJson = False) -> None:
     """Show how large a history is: events and fates, bytes an event, events by type."""
     with closing(_opened(store, must_exist=True).store) as kept:
         found = kept.stats()
-    if as_json:
-        print(json.dumps(_as_json(found), indent=2))
-    else:
-        _print(found)
+    with pipe():
+        if as_json:
+            print(json.dumps(_as_json(found), indent=2))
+        else:
+            _print(found)
 
 
 def _as_json(found: "StoreStats") -> dict[str, Any]:

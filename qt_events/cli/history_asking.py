@@ -1,6 +1,5 @@
 """`list`, `show`, `trace` and `export` of `qt-events history`: what became of events."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from qt_events.cli.history_filter import (
 )
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import complain, dumps, say
+from qt_events.cli.terminal import complain, dumps, pipe, say
 
 if TYPE_CHECKING:
     from qt_events.history.store import Store, StoredEvent
@@ -94,7 +93,7 @@ def list_(
         type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
     )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import as_json, print_events
         from qt_events.history.asking import fates_of, pages
 
@@ -122,7 +121,7 @@ def show(
     id: EventId, store: StoreUrl = "", source: OneSource = None, as_json_: AsJson = False
 ) -> None:
     """Say in words what became of an event, and show it."""
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import as_json, fate_as_json, print_event
         from qt_events.history.asking import find
         from qt_events.history.conversations.stories import stories_of
@@ -152,7 +151,7 @@ def trace(
     Under each event its subscriptions with their attempts and waits, then its consequences. ID may
     be a correlation id, too.
     """
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.history_output import print_conversation, step_as_json
         from qt_events.history import asking
         from qt_events.history.conversations.drawing import mermaid
@@ -193,7 +192,7 @@ def export(
         type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
     )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, _pipe():
+    with _opened(store) as kept, pipe():
         from qt_events.cli.progress import Bar
         from qt_events.history.asking import pages
 
@@ -245,19 +244,6 @@ def _file(output: Path | None) -> Iterator[IO[str]]:
             Path(file.name).replace(output)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _pipe() -> Iterator[None]:
-    """End in silence if the reader of standard output, such as `head`, has enough."""
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        # Else the interpreter would flush it once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
             raise
 
 

@@ -1,7 +1,10 @@
 """Standard output and standard error, as commands write to them."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +17,30 @@ from qt_events.texts import LONGEST_LINE, printable, shortened
 _WIDE = 200
 
 
+class _Console(Console):
+    """Console that leaves a closed pipe to `pipe`."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def wide_console() -> Console:
     """Return standard output as a console: as wide as the terminal, if it is one."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, _WIDE))
+    console = _Console()
+    return console if console.is_terminal else _Console(width=max(console.width, _WIDE))
+
+
+@contextmanager
+def pipe() -> Iterator[None]:
+    """End in silence if the reader of standard output, such as `head`, has enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # Else the interpreter would flush it once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def dumps(value: object, indent: int | None = None) -> str:

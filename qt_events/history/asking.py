@@ -12,6 +12,7 @@ from qt_events.history.store import PAGE, Store, StoredEvent, every_page
 from qt_events.history.where import EVERYWHERE, Where
 
 _MOST_NAMED = 10  #: events that an error names
+_LAST = 2**63 - 1  #: largest sequence that a database has
 
 
 def pages(
@@ -27,7 +28,7 @@ def pages(
 
     A page may be empty: none of many events fits `where`. It shows that the search goes on.
     """
-    size = PAGE if limit is None or where else min(limit, PAGE)
+    size, after = PAGE if limit is None or where else min(limit, PAGE), min(after, _LAST)
     for page in every_page(store, which, after=after, limit=size, newest_first=newest_first):
         found = [each for each in page if where.fits(each.event)][:limit]
         yield found

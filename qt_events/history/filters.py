@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qt_events.delivery.telling.fates import Fate
+from qt_events.errors import InvalidEventError, InvalidOptionError
+from qt_events.events.attributes import checked_time
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches, validate_pattern
 from qt_events.history.conversations.stories import RETRYING, stories_of
@@ -16,11 +18,12 @@ class EventFilter:
 
     Raises:
         InvalidPatternError: `pattern` is no topic pattern.
+        InvalidOptionError: a time is none, or nothing is between `since` and `until`.
     """
 
     #: Topic pattern of the type.
     pattern: str = "#"
-    #: The event's own time: from `since` on, and before `until`.
+    #: The event's own time: from `since` on, and before `until`. Naive ones are UTC.
     since: datetime | None = None
     until: datetime | None = None
     id: str | None = None
@@ -36,6 +39,12 @@ class EventFilter:
 
     def __post_init__(self) -> None:
         validate_pattern(self.pattern)
+        for name in ("since", "until"):
+            object.__setattr__(self, name, _checked_time(name, getattr(self, name)))
+        if self.since is not None and self.until is not None and self.until < self.since:
+            raise InvalidOptionError(
+                f"until ({self.until}) is before since ({self.since}): no event is between them"
+            )
 
     @property
     def equal(self) -> dict[str, str]:
@@ -67,6 +76,13 @@ class EventFilter:
                 each.subscription == self.unhandled_by and each.is_settled for each in stories
             )
         )
+
+
+def _checked_time(name: str, time: object) -> datetime | None:
+    try:
+        return None if time is None else checked_time(time)
+    except InvalidEventError as error:
+        raise InvalidOptionError(f"{name}: {error}") from None
 
 
 EVERY_EVENT = EventFilter()

@@ -185,13 +185,15 @@ class FateTeller:
                 self._observes = wanted
 
     def stop(self) -> None:
-        """Tell what waits, within two seconds, and disconnect."""
+        """Tell what waits, within two seconds, and disconnect. Log how many are left."""
         thread = self._thread
         self._stopping.set()
         for event in (self._full, self._due):
             event.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LAST)
+        if self._known[0] != _NOBODY and (left := len(self._in_hand) + len(self._waiting)):
+            logger.warning("%d fates were not told: the broker is away, or slow", left)
 
     def _wake(self, count: int) -> None:
         if count == 1:

@@ -63,10 +63,11 @@ async def rerun(
             them is compared up to a day later.
 
     Raises:
+        InvalidOptionError: `until` is before `since`.
         UsageError: `subscribe` is async, or a generator.
         DecodeError: a root event does not fit its class (any more).
     """
-    before = Causes(await _kept(history, since, until))
+    before = Causes(await _kept(history, EventFilter(since=since, until=until)))
     played = _Player()
     with ExitStack() as stack:
         made = subscribe(played.bus)
@@ -96,12 +97,13 @@ def _must_have_run(made: object) -> None:
         )
 
 
-async def _kept(history: History, since: datetime | None, until: datetime | None) -> list[RawEvent]:
+async def _kept(history: History, which: EventFilter) -> list[RawEvent]:
     """Return the events of a time, and what followed from them within a day after it."""
+    until = which.until
     later = None if until is None else until + timedelta(seconds=AFTERWARDS)
     kept: list[RawEvent] = []
     ids: set[str | None] = set()
-    async for _, _, event in history.events(EventFilter(since=since, until=later)):
+    async for _, _, event in history.events(EventFilter(since=which.since, until=later)):
         if until is None or event.time < until or event.causation_id in ids:
             kept.append(event)
             ids.add(event.id)

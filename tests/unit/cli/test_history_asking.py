@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -104,6 +105,11 @@ def test_list_begins_with_the_newest_and_goes_on_with_older_ones(lines: Any) -> 
     assert newest + older == list(reversed(ids(lines("list", "--json"))))
 
 
+def test_a_cursor_that_no_event_has_is_one_behind_all(lines: Any) -> None:
+    assert lines("list", "--after", str(2**70)) == ["0 events"]
+    assert lines("list", "--newest", "--after", str(2**70)) == lines("list", "--newest")
+
+
 def test_list_prints_each_page_before_it_asks_for_the_next(
     lines: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +178,7 @@ def test_a_hostile_event_controls_no_terminal(lines: Any, action: str) -> None:
         (("list", "--where", "size>"), 2, "^"),
         (("list", "--type", "a..b"), 2, "--type"),
         (("export", "--until", "soon"), 2, "--until 'soon' is no time"),
+        (("list", "--since", "1h", "--until", "2h"), 2, "is before since"),
         (("show", "nowhere"), 1, "history list"),
         (("trace", ""), 1, "give more of it"),
         (("list", "--store", "sqlite:////nowhere/x.db"), 1, "nothing was ever recorded"),
@@ -227,21 +234,19 @@ def test_a_link_to_a_file_stays_a_link(lines: Any, tmp_path: Path) -> None:
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_closed_pipe_ends_in_silence(url: str) -> None:
+@pytest.mark.parametrize(
+    "args", [("export",), ("list", "--limit", "9999"), ("stats",), ("show", "quote-1")]
+)
+def test_a_closed_pipe_ends_in_silence(url: str, args: tuple[str, ...]) -> None:
+    """Its reader has enough, and that is no error."""
     with closing(SqlStore(url)) as store:
         store.append(many(2_000, first=10))
-    writer = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "export", "--store", url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert writer.stdout is not None
-    assert writer.stderr is not None
-    writer.stdout.readline()
-    writer.stdout.close()
-    assert writer.stderr.read() == b""
-    assert writer.wait(60) == 0
-    writer.stderr.close()
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", PROGRAM, *args, "--store", url]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_an_export_of_any_length_takes_no_more_memory(tmp_path: Path) -> None:
