@@ -19,6 +19,8 @@ logger = logging.getLogger("qt_events")
 
 Key = tuple[str, str]
 
+_PAUSE = 1.0  # seconds before what failed is tried again
+
 
 class _Newcomer:
     """One of them, and how far it has come."""
@@ -82,7 +84,17 @@ class Newcomers:
 
     def _bring_up(self, newcomer: _Newcomer) -> None:
         if newcomer.task is None or newcomer.task.done():
-            newcomer.task = asyncio.get_running_loop().create_task(self._run(newcomer))
+            newcomer.task = asyncio.get_running_loop().create_task(self._run_safely(newcomer))
+
+    async def _run_safely(self, newcomer: _Newcomer) -> None:
+        while True:
+            try:
+                await self._run(newcomer)
+                return
+            except Exception:
+                name = newcomer.subscription.name
+                logger.exception("%s waits for its old events, next try in %g s", name, _PAUSE)
+            await asyncio.sleep(_PAUSE)
 
     async def _run(self, newcomer: _Newcomer) -> None:
         # Another thread may have been in the middle of a publish when it subscribed.

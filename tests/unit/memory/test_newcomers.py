@@ -169,6 +169,28 @@ async def test_a_history_that_is_away_is_waited_for(
     assert "events for a new subscription wait for the history" in caplog.text
 
 
+async def test_a_fault_is_in_the_log_and_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is: live events must not wait without end, and without a word."""
+    history, heard, bus = History(), list[Event[Any]](), InMemoryEventBus()
+    page, faults = history.store.page, [ZeroDivisionError("a fault")]
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return page(*args, **options)
+
+    history.attach(bus)
+    async with bus:
+        await publish(bus, 0, 1)
+        monkeypatch.setattr(history.store, "page", failing)
+        bus.subscribe("happened", heard.append, name=NEW, start="first")
+        await bus.join(PATIENCE)
+    assert numbers(heard) == [0, 1]
+    assert f"{NEW} waits for its old events" in caplog.text
+
+
 async def test_an_old_event_that_does_not_fit_its_class_any_more_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
