@@ -240,8 +240,8 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
         "--no-flower",
     ]
     ended = subprocess.run(
-        command, env={**given, "QT_DATABASE_URL": database}, cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
+        command, env={**given, "QT_DATABASE_URL": database, "QT_HISTORY": database}, cwd=tmp_path,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
     )  # fmt: skip
     assert leaks(ended.stdout) == []
     assert ended.returncode == 0, ended.stdout
