@@ -28,7 +28,7 @@ class StoredEvent(NamedTuple):
 
 
 class Bookmark(NamedTuple):
-    """How far a replay has come."""
+    """Progress of a replay."""
 
     replay_id: str
     subscription: str

@@ -1,4 +1,4 @@
-"""Where: conditions on the fields of a payload, such as `size > 100 and symbol = AAPL`.
+"""Conditions on the fields of a payload, such as `size > 100 and symbol = AAPL`.
 
     conditions = condition {"and" condition}
     condition  = path operator value

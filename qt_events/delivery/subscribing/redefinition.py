@@ -24,7 +24,7 @@ def function_in(handler: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where a handler comes from, and in which run of its lines it was subscribed."""
+    """Origin of a handler, and the run of its lines in which it was subscribed."""
 
     #: Of the function that a call runs first; None for one of C.
     code: CodeType | None

@@ -12,7 +12,7 @@ from qt_events.events.carriage.proof import Kind, Schema, is_simple, kind_of
 
 @dataclass(frozen=True)
 class Carriage:
-    """What is known of a payload class before any event."""
+    """Knowledge of a payload class before any event."""
 
     #: Each payload comes back as it was.
     is_proved: bool = False

@@ -11,7 +11,7 @@ from qt_events.events.frozen import INT_BOUNDS
 
 
 class Kind(StrEnum):
-    """How JSON carries the values of a field."""
+    """Ways in which JSON carries the values of a field."""
 
     #: As they are: JSON has these types.
     NATIVE = "native"

@@ -28,7 +28,7 @@ BATCH = 100
 
 
 class Replayed(NamedTuple):
-    """What a replay came to, in all its runs."""
+    """Result of a replay, in all its runs."""
 
     replay_id: str
     subscription: str

@@ -19,7 +19,7 @@ _NUMBERS = ("last", "sent", "unheard", "unreadable")
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """Which events a replay sends, and to whom."""
+    """Request for a replay: its events, and the subscription that gets them."""
 
     subscription: str
     which: EventFilter = EVERY_EVENT
@@ -41,7 +41,7 @@ class ReplayRequest:
 
 @dataclass(slots=True)
 class ReplayState:
-    """How far a replay is."""
+    """Progress of a replay."""
 
     replay_id: str
     request: ReplayRequest

@@ -29,7 +29,7 @@ AFTERWARDS = 86_400.0
 
 
 class Rerun(NamedTuple):
-    """What a rerun came to."""
+    """Result of a rerun."""
 
     #: Numbers of events: fed, in the history, and published again with those that were fed.
     fed: int

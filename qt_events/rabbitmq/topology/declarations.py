@@ -355,7 +355,7 @@ class Declarations:
 
     @property
     def progress(self) -> str:
-        """How far subscriptions are declared; empty if none is just now."""
+        """Progress of declaring subscriptions; empty if none is being declared."""
         return self._standing.progress
 
     # Names and queues

@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
 
     @property
     def how(self) -> tuple[object, ...]:
-        """What makes a difference on the broker."""
+        """Part of a subscription that makes a difference on the broker."""
         return self.key, self.patterns, self.served, self.lasting
 
 

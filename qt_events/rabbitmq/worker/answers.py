@@ -33,7 +33,7 @@ def _without_answer(tell: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _Cancellations(dict[str, Callable[[str], object]]):
-    """What is called when the broker cancels a consumer, by its tag.
+    """Callbacks for a consumer that the broker cancels, by its tag.
 
     RabbitMQ 4.3 may do so again before it hears that a consumer was replaced. py-amqp would raise.
     """

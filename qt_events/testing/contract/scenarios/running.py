@@ -161,7 +161,7 @@ async def turn_the_end_into_an_error(event: Event[Any]) -> None:
 
 
 class HardStop(Scenario):
-    """What fails because the bus stops without waiting is not the handler's failure.
+    """A failure because the bus stops without waiting is not the handler's.
 
     The event comes again after a restart, as the same attempt.
     """
