@@ -75,6 +75,10 @@ class Causes:
                 if id(event) not in reached:
                     reached.add(id(event))
                     waiting.extend(self.of(event))
+        # The first event of a circle is a root, and not what its last one caused as well.
+        roots = {id(each) for each in self.roots}
+        for cause, followed in self._followed.items():
+            self._followed[cause] = [each for each in followed if id(each) not in roots]
 
 
 def differences(before: Causes, after: Causes) -> Iterator[Difference]:
@@ -88,8 +92,10 @@ def differences(before: Causes, after: Causes) -> Iterator[Difference]:
     for root in _matched(before.roots, after.roots, names):
         waiting: deque[tuple[tuple[str, ...], _Pair]] = deque([((), root)])
         while waiting:
-            causes, (old, new) = waiting.popleft()
-            if {id(old), id(new)} & passed:
+            causes, pair = waiting.popleft()
+            # Two sources may use one id: then both seem to have caused what only one has.
+            old, new = (None if id(each) in passed else each for each in pair)
+            if old is None and new is None:
                 continue
             passed |= {id(each) for each in (old, new) if each is not None}
             if (kind := _kind(old, new, names)) is not None:

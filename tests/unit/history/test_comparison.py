@@ -67,6 +67,21 @@ def test_of_a_circle_the_first_event_is_a_root() -> None:
     assert len(compared(circle, [])) == 4
 
 
+def test_what_a_circle_has_caused_is_no_part_of_it() -> None:
+    """It may come before the circle, is a root then, and is compared once."""
+    before = [event("d", "c"), event("c", "a", "t"), event("b", "c"), event("a", "b")]
+    after = [event("a", "c"), event("c", None, "t")]
+    found = compared(before, after)
+    assert sorted(told(found)) == [("missing", "a"), ("missing", "d")]
+
+
+def test_two_sources_with_one_id_share_what_it_has_caused() -> None:
+    """It is compared once, though both seem to be its cause."""
+    twins = [raw("1", "s", source="a"), raw("1", "s", source="b"), event("2", "1")]
+    assert compared(twins, twins) == []
+    assert told(compared(twins, twins[:2])) == [("missing", "2")]
+
+
 IDS = st.sampled_from("abcdef")
 EVENTS = st.lists(
     st.builds(event, IDS, st.none() | IDS, st.sampled_from(["s", "t"]), n=st.integers(0, 2))
