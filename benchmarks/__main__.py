@@ -48,9 +48,10 @@ def bench(
 ) -> None:
     """Measure qt_events beside FastStream, plain Celery and the ceiling (py-amqp alone).
 
-    This takes about 25 minutes. Compare only ratios within one run: the times depend on this
-    machine and on what else it does. The exit status is 1 if a contender failed, or with --check
-    if a floor is missed. It is 130 after Ctrl-C; the rows that were finished are still shown.
+    This takes half an hour and more: some rows handle a million events. Compare only ratios within
+    one run: the times depend on this machine and on what else it does. The exit status is 1 if a
+    contender failed, or with --check if a floor is missed. It is 130 after Ctrl-C; the rows that
+    were finished are still shown.
     """
     if publish and (only or check):
         raise typer.BadParameter(

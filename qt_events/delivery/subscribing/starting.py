@@ -49,7 +49,7 @@ class PastEvents(Protocol):
     async def page(self, after: int, since: datetime | None) -> Sequence[tuple[int, RawEvent]]:
         """Return the next events, each with its place, in the order of their recording.
 
-        None: there are no more just now.
+        It is empty when there are no more just now.
 
         Args:
             after: place behind which to begin; 0 at first.
