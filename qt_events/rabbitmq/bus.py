@@ -13,6 +13,7 @@ from qt_events.dead_letters.operations import DeadLetters
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscribing.handler_names import lasting_name_of, service_of
+from qt_events.delivery.subscribing.starting import PastEvents, RecordedEvents
 from qt_events.delivery.subscribing.subscription import (
     EventHandler,
     Subscription,
@@ -37,6 +38,7 @@ from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
 from qt_events.rabbitmq.redelivering import Redelivery
 from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
+from qt_events.rabbitmq.starting.newcomers import Newcomers
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.registration import Registration
@@ -74,7 +76,8 @@ class CeleryEventBus(Hosted):
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
-    takes_batches = _tells_fates = True
+    takes_batches = takes_starts = _tells_fates = True
+    _needs_past = False
 
     def __init__(
         self,
@@ -129,7 +132,8 @@ class CeleryEventBus(Hosted):
             raise BusStateError(message)
 
     def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
-        serving, stats = self.serving, Stats()
+        serving, stats, connect = self.serving, Stats(), partial(for_errands, self.app)
+        newcomers = Newcomers(self.topology, connect)
         publisher = Publisher(
             self._connect_publisher,
             timeout=self.publish_timeout,
@@ -154,11 +158,13 @@ class CeleryEventBus(Hosted):
                 publisher,
                 serving.prefetch,
                 serving.serves,
-                Registration.at(self.topology, partial(for_errands, self.app), self.service),
+                Registration.at(self.topology, connect, self.service),
                 taker=serving.taker,
                 will_serve=serving.will_serve,
                 on_quarantine=serving.take_up_quarantines,
+                newcomers=newcomers,
             ),
+            newcomers=newcomers,
             outstanding=Outstanding(),
             stats=stats,
             watch=SlowHandlerLog(stats),
@@ -253,6 +259,10 @@ class CeleryEventBus(Hosted):
         task_registration.register(subscription, self.runtime)
         self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
+
+    def remember(self, past: PastEvents) -> None:
+        """See RemembersEvents. A worker that records serves newcomers of every process."""
+        self.runtime.feeder.past = past if isinstance(past, RecordedEvents) else None
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. With the last pattern, the queue stays as it is bound, and collects.

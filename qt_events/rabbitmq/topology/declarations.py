@@ -18,7 +18,7 @@ from qt_events.rabbitmq.topology.consumed_queues import ConsumedQueues
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.registration import Registration
-from qt_events.rabbitmq.topology.standing import Standing, Wanted
+from qt_events.rabbitmq.topology.standing import NO_NEWCOMERS, Newcomers, Standing, Wanted
 from qt_events.rabbitmq.topology.ways import Ways
 
 logger = logging.getLogger("qt_events")
@@ -50,12 +50,14 @@ class Declarations:
         taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
         will_serve: Callable[[Subscription], bool] = lambda _: True,
         on_quarantine: Callable[[], None] = lambda: None,
+        newcomers: Newcomers = NO_NEWCOMERS,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._registration = registration
         self._serves, self._will_serve = serves, will_serve
         self._on_quarantine = on_quarantine
-        self._consumed = ConsumedQueues(topology, prefetch, taker, self._declare_to_consume)
+        consumed = (topology, prefetch, taker, self._declare_to_consume)
+        self._consumed = ConsumedQueues(*consumed, newcomers)
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
@@ -64,7 +66,7 @@ class Declarations:
         self._quarantined: set[str] = set()  # names of those whose quarantine was declared here
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
-        self._standing = Standing(topology, registration.must_own)
+        self._standing = Standing(topology, registration.must_own, newcomers)
         self.ways = Ways(topology, self._make_quarantine)
         self._unbinding: set[tuple[Subscription, str]] = set()  # bindings to remove
         self._instance = uuid4().hex[:12]
@@ -75,7 +77,8 @@ class Declarations:
         """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch = uuid4().hex[:12], 0
         self.ways.forget()
-        self._over, self._standing = None, Standing(self._topology, self._registration.must_own)
+        self._over = None
+        self._standing.after_fork()
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
 
