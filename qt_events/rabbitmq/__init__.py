@@ -3,13 +3,15 @@
 In the order of an event's life:
 
 bus.py         CeleryEventBus, the facade
-runtime.py     what the parts of one bus share
+parts.py       the parts of one bus, each made with those that it needs
+runtime.py     what they share
 app/           the Celery app that a bus sets up, or joins
 connection/    from a URL to a connection
 publishing/    many publishes in flight, each confirmed
 topology/      exchanges, queues and bindings
 worker/        a worker that serves subscriptions
 pools/         how a message enters a worker pool
+starting/      new subscriptions that begin with old events
 fates.py       what became of events, told to those who listen
 handling/      from a message to its outcome
 messages/      a message as plain data

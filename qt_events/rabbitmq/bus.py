@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 import celery
-import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
+from qt_events.delivery.stats import SLOW_AFTER
 from qt_events.delivery.subscribing.handler_names import lasting_name_of, service_of
 from qt_events.delivery.subscribing.starting import PastEvents, RecordedEvents
 from qt_events.delivery.subscribing.subscription import (
@@ -20,7 +19,6 @@ from qt_events.delivery.subscribing.subscription import (
     SubscriptionOptions,
     pattern_of,
 )
-from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import BusStateError, InvalidUrlError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt
@@ -28,20 +26,15 @@ from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
-from qt_events.rabbitmq.publishing.outstanding import Outstanding
-from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.parts import new_runtime
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
 from qt_events.rabbitmq.redelivering import Redelivery
-from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
-from qt_events.rabbitmq.starting.newcomers import Newcomers
-from qt_events.rabbitmq.topology.declarations import Declarations
+from qt_events.rabbitmq.runtime import Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.names import Topology
-from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
 
@@ -113,7 +106,22 @@ class CeleryEventBus(Hosted):
         configure(self.app)
         self.prefetch = checked_prefetch(prefetch)
         self.serving = Serving(self.prefetch)
-        self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
+        self.runtime = new_runtime(
+            self.app,
+            Settings(
+                publish_timeout=self.publish_timeout,
+                grace=self.grace,
+                slow_after=self.slow_after,
+                rollout=self.rollout,
+                max_workers=self.max_workers,
+                app_is_users=app is not None,
+            ),
+            self.topology,
+            self.serving,
+            window=self.max_queue_size,
+            service=self.service,
+            retry=retry,
+        )
         self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
         self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
@@ -130,48 +138,6 @@ class CeleryEventBus(Hosted):
         if runtime_of(self.app) is not None:
             message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
             raise BusStateError(message)
-
-    def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
-        serving, stats, connect = self.serving, Stats(), partial(for_errands, self.app)
-        newcomers = Newcomers(self.topology, connect)
-        publisher = Publisher(
-            self._connect_publisher,
-            timeout=self.publish_timeout,
-            window=self.max_queue_size,
-            slowest=serving.slowest,
-        )
-        return Runtime(
-            app=self.app,
-            settings=Settings(
-                publish_timeout=self.publish_timeout,
-                grace=self.grace,
-                slow_after=self.slow_after,
-                rollout=self.rollout,
-                max_workers=self.max_workers,
-                app_is_users=app_is_users,
-            ),
-            topology=self.topology,
-            subscriptions=Subscriptions(retry=retry),
-            publisher=publisher,
-            declarations=Declarations(
-                self.topology,
-                publisher,
-                serving.prefetch,
-                serving.serves,
-                Registration.at(self.topology, connect, self.service),
-                taker=serving.taker,
-                will_serve=serving.will_serve,
-                on_quarantine=serving.take_up_quarantines,
-                newcomers=newcomers,
-            ),
-            newcomers=newcomers,
-            outstanding=Outstanding(),
-            stats=stats,
-            watch=SlowHandlerLog(stats),
-        )
-
-    def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
-        return for_publishing(self.app, *callbacks)
 
     @property
     def is_eager(self) -> bool:
@@ -263,6 +229,8 @@ class CeleryEventBus(Hosted):
     def remember(self, past: PastEvents) -> None:
         """See RemembersEvents. A worker that records serves newcomers of every process."""
         self.runtime.feeder.past = past if isinstance(past, RecordedEvents) else None
+        if self.serving.consumer is not None:
+            self.runtime.feeder.begin(self.serving.consumer.selection)
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. With the last pattern, the queue stays as it is bound, and collects.

@@ -23,7 +23,6 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
-from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import LoginRefusedError, NoRecorderError, TopologyError
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
@@ -112,7 +111,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.selection = self._selection(**options)
         self._serving = self.app.qt_events_serving
         self._consuming_anew = ConsumingAnew(self, self._serving)
-        self._old_events = OldEvents(self, self.runtime)
+        self._old_events = OldEvents(self, self.runtime, self._consuming_anew)
         self.quarantines = Quarantines(self, self.runtime)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
@@ -287,18 +286,6 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             for queue in queues:
                 queue.declare(channel=self.connection.default_channel)
             self._consume(queues)
-
-    def consume_anew(self, queue: SubscriptionQueue) -> None:
-        """Declare a queue that is consumed from, if need be, and replace its consumer."""
-        if isinstance(self.pool, AsyncioPool):
-            self._consuming_anew.declare_and([queue], self._consuming_anew.consume)
-        elif self.connection is not None:
-            queue.declare(channel=self.connection.default_channel)
-            self._consuming_anew.consume(queue)
-
-    def adapts(self, subscription: Subscription) -> bool:
-        """Return True if the prefetch of a subscription is found out."""
-        return subscription.batch is None and self._serving.adapting(subscription) is not None
 
     def give_up_connection(self, error: Exception) -> None:
         """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""

@@ -24,6 +24,7 @@ from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.starting.requests import END, FLAW, is_fence, mark_of
 from qt_events.rabbitmq.topology.queues import Arrived, SubscriptionQueue
 from qt_events.rabbitmq.worker.answers import OLD_TAG
+from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
 
 logger = logging.getLogger("qt_events")
 
@@ -59,8 +60,8 @@ class OldEvents:
     worker gets old events, or the end, while this one holds some.
     """
 
-    def __init__(self, consumer: Any, runtime: Runtime) -> None:
-        self._consumer, self._runtime = consumer, runtime
+    def __init__(self, consumer: Any, runtime: Runtime, anew: ConsumingAnew) -> None:
+        self._consumer, self._runtime, self._anew = consumer, runtime, anew
         self._pasts: dict[str, _Past] = {}
         self._timer: Any = None
         runtime.newcomers.worker = self.consume
@@ -87,8 +88,7 @@ class OldEvents:
         return None
 
     def _prefetch(self, queue: SubscriptionQueue) -> int:
-        subscription = self._runtime.subscriptions.get(queue.subscription)
-        is_adapting = subscription and self._consumer.adapts(subscription)
+        is_adapting = self._anew.adapts(queue.subscription)
         return max(queue.prefetch(), PREFETCH) if is_adapting else queue.prefetch()
 
     def drop(self, name: str) -> None:
@@ -253,4 +253,8 @@ class OldEvents:
             consumer.cut_off_limited(name, quarantined=False)
         self._runtime.newcomers.is_over(name)
         self._runtime.declarations.doubt(name)
-        consumer.consume_anew(past.queue)
+        if is_asyncio:
+            self._anew.declare_and([past.queue], self._anew.consume)
+        elif consumer.connection is not None:
+            past.queue.declare(channel=consumer.connection.default_channel)
+            self._anew.consume(past.queue)
