@@ -14,7 +14,7 @@ from amqp import Channel
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import AccessRefused, ChannelError, MessageNacked, NotFound
 
-from qt_events.delivery.subscribing.starting import NOW, since_of
+from qt_events.delivery.subscribing.starting import NOW, RECORDER, since_of
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import NoRecorderError, TopologyError
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, visiting
@@ -69,10 +69,11 @@ class Newcomers:
         with ExitStack() as turn:
             if not all(self._stands(channel, each) for each in newcomers):
                 self._take_turn(turn, channel)
+                is_recorded = any(each.name == RECORDER for each in subscriptions)
                 for each in newcomers:
                     # Another process may have been faster.
                     if not self._stands(channel, each):
-                        self._begin(channel, each)
+                        self._begin(channel, each, is_recorded=is_recorded)
             yield
         for each in newcomers:
             self._look(channel, each.name)
@@ -117,14 +118,16 @@ class Newcomers:
                 "declare it: run `qt-events topology declare` as an administrator"
             ) from error
 
-    def _begin(self, channel: Channel, subscription: Subscription) -> None:
+    def _begin(self, channel: Channel, subscription: Subscription, *, is_recorded: bool) -> None:
         name = subscription.name
-        if not self._is_there(channel, self._topology.starts):
-            raise NoRecorderError(
-                f"{name!r} is to start with old events, and no recorder has ever served them on "
-                f"this broker (there is no queue {self._topology.starts!r}): start one first, "
-                "`qt-events history record` for example, or leave start= out"
-            )
+        own = () if is_recorded else (self._topology.queue(RECORDER),)
+        for queue in (self._topology.starts, *own):
+            if not self._is_there(channel, queue):
+                raise NoRecorderError(
+                    f"{name!r} is to start with old events, and no history records any on this "
+                    f"broker (there is no queue {queue!r}): start `qt-events history record` "
+                    "first, or leave start= out"
+                )
         request = StartRequest(
             name, uuid4().hex, subscription.patterns, since_of(subscription.start)
         )

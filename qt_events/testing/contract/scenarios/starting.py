@@ -143,7 +143,7 @@ class RefusedStarts(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        hear(bus, "start.there")
+        hear(bus, "start.there", "start.there")
 
     async def check(self, run: ScenarioRun) -> None:
         naive = datetime(2026, 12, 1)  # noqa: DTZ001
