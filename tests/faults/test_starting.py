@@ -1,6 +1,5 @@
 """Newcomers that start with the first event, while their workers and the recorder are killed."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
