@@ -1,10 +1,11 @@
 """Newcomers that start with the first event, while their workers and the recorder are killed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from qt_events.rabbitmq.worker.old_events import PREFETCH
 from qt_events.testing.ledger import Load
 from tests.faults.rig import Rig
 from tests.support.starts import Recorders, stands
@@ -29,10 +30,9 @@ def node_url(amqp_url: str) -> str:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path) -> Iterator[Rig]:
-    opened = Rig(node_url, tmp_path, {"newcomer": "load.#"})
-    yield opened
-    opened.close()
+def hears() -> Mapping[str, str]:
+    """Return the subscription of apps/start_app.py."""
+    return {"newcomer": "load.#"}
 
 
 @pytest.fixture
@@ -63,3 +63,44 @@ async def test_old_events_come_first_and_in_order(
     account = await rig.account()
     account.verify(duplicates=0)
     assert order(rig) == list(range(load.published))
+
+
+@pytest.mark.parametrize("step", ["at the end", "asked", "deleted", "going on"])
+async def test_a_worker_killed_at_the_end_of_the_past(
+    rig: Rig, recorders: Recorders, step: str
+) -> None:
+    """Before its queue of old events is deleted, after that, and before it goes on."""
+    await recorders.start()
+    async with Load(rig.bus(), rig.ledger, in_flight=1, rate=200) as load:
+        await load.more(50)
+        killed = await rig.worker(program=WORKER, START_KILLED=step)
+        await until(lambda: killed.process.poll() is not None, 60, f"it is killed {step}")
+        await rig.worker(program=WORKER)
+        await load.more(50)
+    account = await rig.account()
+    account.verify(duplicates=PREFETCH)
+    assert not stands(rig.url, "qt.start.newcomer")
+
+
+async def test_a_newcomer_whose_worker_is_killed_twice_loses_nothing(
+    rig: Rig, recorders: Recorders
+) -> None:
+    """Two recorders and two workers; doubles only of what the killed workers held."""
+    await asyncio.gather(recorders.start(), recorders.start())
+    doubles = 0
+    async with Load(rig.bus(), rig.ledger, in_flight=5, rate=150) as load:
+        await load.more(OLD)
+        workers = [await rig.worker(program=WORKER, LOAD_SECONDS=0.005) for _ in range(2)]
+        for number in range(2):
+            before = len(order(rig))
+            await until(lambda: len(order(rig)) > before + 30, 60, "old events are handled")  # noqa: B023
+            assert stands(rig.url, "qt.start.newcomer")
+            rig.ledger.fault(f"worker {number + 1} killed")
+            rig.kill(workers[number])
+            doubles += PREFETCH
+        await rig.worker(program=WORKER)
+        await load.more(OLD)
+    account = await rig.account()
+    account.verify(duplicates=doubles)
+    rig.figures["handled twice"] = account.total.duplicated
+    await until(lambda: not stands(rig.url, "qt.start.newcomer"), 60, "the past is over")
