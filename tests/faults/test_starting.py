@@ -7,20 +7,20 @@ import pytest
 
 from qt_events.rabbitmq.worker.old_events import PREFETCH
 from qt_events.testing.ledger import Load
+from tests.faults.newcomer import NEWCOMER, QUEUE, WORKER, bring_up, order
 from tests.faults.rig import Rig
 from tests.support.starts import Recorders, stands
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-WORKER = ("-m", "celery", "-A", "start_app", "worker", "-l", "INFO")
 POOLS = {
     "asyncio": (),
     "prefork": ("-P", "processes", "-c", "1"),
     "threads": ("-P", "threads", "-c", "1"),
     "solo": ("-P", "solo"),
 }
-OLD = 300  # events before the newcomer
+OLD = 100  # events before the newcomer
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def node_url(amqp_url: str) -> str:
 @pytest.fixture
 def hears() -> Mapping[str, str]:
     """Return the subscription of apps/start_app.py."""
-    return {"newcomer": "load.#"}
+    return NEWCOMER
 
 
 @pytest.fixture
@@ -40,12 +40,6 @@ def recorders(node_url: str, tmp_path: Path) -> Iterator[Recorders]:
     opened = Recorders(node_url, tmp_path)
     yield opened
     opened.close()
-
-
-def order(rig: Rig) -> list[int]:
-    """Return the numbers of the events that each process handled, one process after the other."""
-    files = sorted(rig.ledger.folder.glob("order-*"), key=lambda each: each.stat().st_ctime)
-    return [int(line) for each in files for line in each.read_text().split()]
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -58,7 +52,7 @@ async def test_old_events_come_first_and_in_order(
         await load.more(OLD)
         await rig.worker(*POOLS[pool], program=WORKER)
         await load.more(OLD)
-        await until(lambda: not stands(rig.url, "qt.start.newcomer"), 60, "the past is over")
+        await until(lambda: not stands(rig.url, QUEUE), 60, "the past is over")
         await load.more(20)
     account = await rig.account()
     account.verify(duplicates=0)
@@ -79,28 +73,13 @@ async def test_a_worker_killed_at_the_end_of_the_past(
         await load.more(50)
     account = await rig.account()
     account.verify(duplicates=PREFETCH)
-    assert not stands(rig.url, "qt.start.newcomer")
+    assert not stands(rig.url, QUEUE)
 
 
 async def test_a_newcomer_whose_worker_is_killed_twice_loses_nothing(
     rig: Rig, recorders: Recorders
 ) -> None:
     """Two recorders and two workers; doubles only of what the killed workers held."""
-    await asyncio.gather(recorders.start(), recorders.start())
-    doubles = 0
-    async with Load(rig.bus(), rig.ledger, in_flight=5, rate=150) as load:
-        await load.more(OLD)
-        workers = [await rig.worker(program=WORKER, LOAD_SECONDS=0.005) for _ in range(2)]
-        for number in range(2):
-            before = len(order(rig))
-            await until(lambda: len(order(rig)) > before + 30, 60, "old events are handled")  # noqa: B023
-            assert stands(rig.url, "qt.start.newcomer")
-            rig.ledger.fault(f"worker {number + 1} killed")
-            rig.kill(workers[number])
-            doubles += PREFETCH
-        await rig.worker(program=WORKER)
-        await load.more(OLD)
-    account = await rig.account()
-    account.verify(duplicates=doubles)
+    account, held = await bring_up(rig, recorders, 1000, rate=200)
+    account.verify(duplicates=held)
     rig.figures["handled twice"] = account.total.duplicated
-    await until(lambda: not stands(rig.url, "qt.start.newcomer"), 60, "the past is over")

@@ -77,7 +77,7 @@ class Feeding:
         topology: Topology,
         run: Callable[[Coroutine[Any, Any, Any]], Any],
     ) -> None:
-        self._request, self._line, self._past, self._run = request, line, past, run
+        self._request, self.line, self._past, self._run = request, line, past, run
         self._topology = topology
         self._name = request.subscription
         self._queue, self._old = topology.queue(self._name), topology.old(self._name)
@@ -107,7 +107,7 @@ class Feeding:
             return True
         if progress.phase is Phase.EMPTYING:
             self._send([mark(BEGIN)])
-            if self._line.depth(self._queue) is None:
+            if self.line.depth(self._queue) is None:
                 # Whoever has asked is about to declare it, or has died; then another one will.
                 return False
             self._catch_up(progress)
@@ -129,7 +129,7 @@ class Feeding:
 
     def _send(self, contents: Sequence[Content]) -> None:
         sent = [(self._key, each) for each in contents]
-        if not self._line.publish(self._topology.starting, sent):
+        if not self.line.publish(self._topology.starting, sent):
             raise Gone
 
     # What the history keeps, and where it ends
@@ -140,7 +140,7 @@ class Feeding:
         progress.last = self._run(self._past.last())
         progress.fence = f"{FENCE}{uuid4().hex}"
         fence = [(self._name, mark(progress.fence))]
-        self._line.publish(self._topology.redeliver, fence)
+        self.line.publish(self._topology.redeliver, fence)
         self._keep(progress, Phase.FEEDING)
 
     def _all_caught_up(self) -> None:
@@ -157,7 +157,7 @@ class Feeding:
                 before = passed
 
     def _recorders(self) -> int:
-        found = self._line.depth(self._topology.queue(RECORDER))
+        found = self.line.depth(self._topology.queue(RECORDER))
         return 0 if found is None else found[1]
 
     # Old events
@@ -179,7 +179,7 @@ class Feeding:
         return True
 
     def _is_full(self) -> bool:
-        found = self._line.depth(self._old)
+        found = self.line.depth(self._old)
         if found is None:
             raise Gone
         return found[0] >= MOST
@@ -194,12 +194,12 @@ class Feeding:
             return is_fence(self._topology, raw) and mark_of(raw) == progress.fence
 
         while True:
-            taken = self._line.take(self._queue, BATCH, _PATIENCE, is_last)
+            taken = self.line.take(self._queue, BATCH, _PATIENCE, is_last)
             self._send(self._moved(taken, progress.last))
-            self._line.settle(taken)
+            self.line.settle(taken)
             if any(map(is_last, taken)):
                 return True
-            found = self._line.depth(self._queue)
+            found = self.line.depth(self._queue)
             if found is None:
                 raise Gone
             if not (taken or found[0]):

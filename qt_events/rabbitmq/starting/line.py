@@ -37,7 +37,7 @@ class Line:
     """
 
     def __init__(self, raw: RawConnection, topology: Topology, stopping: threading.Event) -> None:
-        self._raw, self._topology, self._stopping = raw, topology, stopping
+        self.raw, self._topology, self._stopping = raw, topology, stopping
         self._unconfirmed: UnconfirmedPublishes[None] = UnconfirmedPublishes()
         self._returned = self._nacked = 0
         self._out = raw.channel()
@@ -150,5 +150,5 @@ class Line:
         if self._stopping.is_set():
             raise Stopped
         with suppress(TimeoutError):
-            self._raw.blocking_read(seconds)
-        self._raw.heartbeat_tick()
+            self.raw.blocking_read(seconds)
+        self.raw.heartbeat_tick()

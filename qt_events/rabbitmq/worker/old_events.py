@@ -137,7 +137,8 @@ class OldEvents:
         if isinstance(self._consumer.pool, AsyncioPool):
             acks = self._consumer.pool.acks_of(queue.channel)
             acks.take(tag, queue.envelope_of(raw))
-            acks.ack(tag)
+            # Celery's thread owns the connection while it sets the consumers up.
+            self._consumer.call_soon(acks.ack, tag)
         else:
             queue.channel.basic_ack(tag)
 

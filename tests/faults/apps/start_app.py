@@ -52,16 +52,16 @@ def killing(step: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
     return killed
 
 
-#: Steps of a worker in OldEvents, and whether it is killed after them.
-match os.environ.get("START_KILLED"):
-    case "at the end":
-        OldEvents._ask = killing(OldEvents._ask, after=False)  # type: ignore[method-assign]
-    case "asked":
-        OldEvents._ask = killing(OldEvents._ask, after=True)  # type: ignore[method-assign]
-    case "deleted":
-        OldEvents._delete = killing(OldEvents._delete, after=True)  # type: ignore[method-assign]
-    case "going on":
-        OldEvents._go_on = killing(OldEvents._go_on, after=False)  # type: ignore[method-assign]
+#: Methods of OldEvents, and whether the worker is killed after them, by the test's name for it.
+STEPS = {
+    "at the end": ("_ask", False),
+    "asked": ("_ask", True),
+    "deleted": ("_delete", True),
+    "going on": ("_go_on", False),
+}
+if (chosen_step := os.environ.get("START_KILLED")) is not None:
+    name, after_it = STEPS[chosen_step]
+    setattr(OldEvents, name, killing(getattr(OldEvents, name), after=after_it))
 
 chosen = handle_async if "START_ASYNC" in os.environ else handle
 bus.subscribe("load.#", ledger.keeping("newcomer", chosen), name="newcomer", start="first")

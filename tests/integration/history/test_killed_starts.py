@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from itertools import count
 from typing import Any
@@ -31,9 +32,9 @@ class Cuts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at, self.step, self.happened = 0, 0, False
-        for name in ("publish", "take", "settle", "done"):
-            monkeypatch.setattr(Line, name, self._cutting(getattr(Line, name)))
-        monkeypatch.setattr(Feeding, "_keep", self._cutting(Feeding._keep))
+        steps = [(Line, name) for name in ("publish", "take", "settle", "done")]
+        for owner, name in (*steps, (Feeding, "_keep")):
+            monkeypatch.setattr(owner, name, self._cutting(getattr(owner, name)))
         monkeypatch.setattr(feeder, "_AGAIN", 0.02)
         monkeypatch.setattr(feeding, "BATCH", BATCH)
 
@@ -44,7 +45,7 @@ class Cuts:
     def _cutting(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def cutting(owner: Any, *args: Any) -> Any:
-            line = owner if isinstance(owner, Line) else owner._line
+            line = owner if isinstance(owner, Line) else owner.line
             self._pass(line)
             result = method(owner, *args)
             self._pass(line)
@@ -56,7 +57,7 @@ class Cuts:
         self.step += 1
         if self.step == self.at:
             self.happened = True
-            line._raw.transport.sock.shutdown(socket.SHUT_RDWR)
+            line.raw.transport.sock.shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError("the recorder is cut off")
 
 
@@ -89,10 +90,10 @@ async def _one_start(bus: Any, url: str, name: str) -> list[int]:
     async def publish(n: int) -> None:
         await bus.publish(Event(f"{name}.happened", None, {"n": n}))
 
-    numbers = count()
+    numbers, began = count(), datetime.now(UTC)
     for _ in range(OLD):
         await publish(next(numbers))
-    bus.subscribe(f"{name}.#", handle, name=name, start="first")
+    bus.subscribe(f"{name}.#", handle, name=name, start=began)
     await publish(next(numbers))
     is_over = asyncio.Event()
 
