@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import till_app
-from till_app import app, bus
-
 from qt_events import Component, Event
 from qt_events.testing.contract.recorder import record
+from tests.integration.apps import till_app
+from tests.integration.apps.till_app import app, bus
 
 __all__ = ["app", "components"]
 

@@ -37,9 +37,7 @@ async def test_a_newcomer_with_rights_of_its_own_gets_old_events(guarded: Guarde
     (stock,) = (each for each in shown if each["name"] == "stock.on_sale")
     assert stock["old"] is not None
     assert "is still in its past" in guarded.command("show")
-    assert "is still in its past" in guarded.command(
-        "move", "stock.on_sale", "other", status=1
-    )
+    assert "is still in its past" in guarded.command("move", "stock.on_sale", "other", status=1)
     worker = await guarded.work("stock", serves="stock.on_sale")
     await guarded.fleet.until_called("stock.on_sale", len(old))
     calls = guarded.fleet.calls("stock.on_sale")

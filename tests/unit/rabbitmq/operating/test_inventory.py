@@ -57,3 +57,11 @@ def test_what_is_lost_is_counted_and_the_rest_is_not_ours() -> None:
     ]
     found = inventory(QT, rows)
     assert (found.lost, found.subscriptions) == (2, [Holding("new", ["qt.sub.new"])])
+
+
+def test_a_newcomer_shows_the_old_events_that_wait_for_it() -> None:
+    """Its workers consume these, and are its consumers; requests are nobody's."""
+    rows = [row("qt.sub.a", 2), row("qt.start.a", 5, 1, 1), row("qt.starts", 3), row("qt.sub.b")]
+    a, b = inventory(QT, rows).subscriptions
+    assert (a.name, a.waiting, a.old, a.consumers) == ("a", 2, 6, 1)
+    assert (b.name, b.old) == ("b", None)

@@ -217,3 +217,30 @@ def test_classic_queues_have_no_quarantine() -> None:
     permissions = rights(topology=Topology("qt", "classic"))
     assert not allowed(permissions.write, "qt.quarantine")
     assert not allowed(permissions.read, "qt.quarantine.desk.on_order")
+
+
+def newcomer(name: str) -> Subscription:
+    return Subscription(name, print, ("order.*",), start="first")
+
+
+def test_a_newcomer_may_delete_its_queue_of_old_events_and_no_other() -> None:
+    """Its worker does so when the last one is handled."""
+    found = rights(Component("stock", (), (newcomer("stock.on_order"),)))
+    for pattern in (found.configure, found.read):
+        assert allowed(pattern, "qt.start.stock.on_order")
+        assert not allowed(pattern, "qt.start.stock.on_order.other")
+        assert not allowed(pattern, "qt.starts")
+    assert not allowed(found.write, "qt.start")
+    assert not allowed(rights().configure, "qt.start.desk.on_order")
+
+
+def test_the_recorder_alone_may_serve_newcomers() -> None:
+    """It sends old events and marks, and takes out of a newcomer's queue what it has sent."""
+    found = rights(Component("recorder", (), (subscription("history", "#"),)))
+    assert all(allowed(found.write, each) for each in ("qt.start", "qt.redeliver"))
+    assert all(allowed(found.read, each) for each in ("qt.starts", "qt.sub.any", "qt.start.any"))
+    assert topics(found, "qt.start") == (".*", NOTHING)
+    assert topics(found, "qt.redeliver")[0] == ".*"
+    assert not allowed(found.read, "qt.dead.any")
+    assert not any(allowed(rights().write, each) for each in ("qt.start", "qt.redeliver"))
+    assert not any(allowed(rights().read, each) for each in ("qt.starts", "qt.sub.any"))
