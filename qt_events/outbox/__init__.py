@@ -3,7 +3,8 @@
 outbox.py      Outbox, the part that users see
 joining.py     one row written in a transaction of the user's own
 rows.py        an event as a row, and back
-engines.py     engines checked, transactions of the outbox's own
+engines.py     engines checked, or made from a URL
+transactions.py  transactions of the outbox's own, with named errors
 tables.py      the tables
 schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema

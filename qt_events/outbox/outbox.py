@@ -5,21 +5,30 @@ from typing import Any, TypeVar, overload
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 
+from qt_events.bus import EventBus
 from qt_events.databases.urls import shown
+from qt_events.delivery.forwarding import Forwards
+from qt_events.errors import NotSupportedError
 from qt_events.events.current import checked_event
 from qt_events.events.event import Event
+from qt_events.limits import positive_int, positive_seconds, seconds_up_to
 from qt_events.outbox.engines import (
-    Transactions,
     engine_of,
     must_begin_immediately,
-    run,
+    place_of,
     sync_engine_of,
 )
 from qt_events.outbox.joining import Adding, Joining
+from qt_events.outbox.relaying.relay import Relay
+from qt_events.outbox.relaying.waking import wake
 from qt_events.outbox.rows import Key, row_of
 from qt_events.outbox.schema import make_tables
+from qt_events.outbox.transactions import Transactions, run
 
 E = TypeVar("E", bound=Event[Any])
+
+#: Seconds, ten years.
+LONGEST_KEPT = 315_360_000.0
 
 
 class Outbox:
@@ -45,6 +54,7 @@ class Outbox:
         self._sync_engine = sync_engine_of(self.engine)
         self._key = key
         self._joining = Joining(self._sync_engine, notify=notify)
+        self._place = place_of(self._sync_engine.url)
         self._is_checked = False
 
     def __repr__(self) -> str:
@@ -91,15 +101,51 @@ class Outbox:
         event = checked_event(event)  # type: ignore[assignment]
         row = row_of(event, self._key(event) if key is None and self._key is not None else key)
         adding = self._joining.join(where, row, event)
-        if adding is not None:
-            return adding
-        self._joining.write(where, row)
-        return event
+        if adding is None:
+            self._joining.write(where, row)
+        wake(self._place)
+        return event if adding is None else adding
 
     def _check_engine(self) -> None:
         if not self._is_checked:
             must_begin_immediately(self._sync_engine)
             self._is_checked = True
+
+    # Relay
+
+    def relay(
+        self, bus: EventBus, *, poll: float = 0.5, keep: float = 86_400.0, batch: int = 1000
+    ) -> Relay:
+        """Return a relay: `async with outbox.relay(bus):` sends what is committed, meanwhile.
+
+        Any number may run at once, in any processes. Events of one key are sent one after the other
+        in the order of their adding, and those of a transaction that began after another one had
+        committed come later; keys are sent side by side. Each is confirmed before its row is marked
+        as sent. A process that is killed between the two sends the event again, with the same id.
+
+        Args:
+            bus: where to.
+            poll: seconds between two looks, where nothing wakes the relay: an event that another
+                process has added on SQLite waits for so long.
+            keep: seconds for which rows are kept after they were sent.
+            batch: most events of one turn.
+
+        Raises:
+            NotSupportedError: the bus takes no events that were kept as bytes.
+            InvalidOptionError: a number is out of its range.
+        """
+        if not isinstance(bus, Forwards):
+            raise NotSupportedError(
+                f"{type(bus).__name__} has no forward(): derive it from qt_events.backend.Hosted"
+            )
+        return Relay(
+            self.engine,
+            self.open,
+            bus,
+            poll=positive_seconds("poll", poll),
+            keep=seconds_up_to("keep", keep, LONGEST_KEPT),
+            batch=positive_int("batch", batch),
+        )
 
     # Open
 
