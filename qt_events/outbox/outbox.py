@@ -1,5 +1,7 @@
 """Outbox: events that are added in the transaction of the rows they are about."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
@@ -12,6 +14,14 @@ from qt_events.errors import NotSupportedError
 from qt_events.events.current import checked_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds, seconds_up_to
+from qt_events.outbox.contents import (
+    KeptEvent,
+    OutboxStats,
+    State,
+    kept_in,
+    let_go_again,
+    stats_of,
+)
 from qt_events.outbox.engines import (
     engine_of,
     must_begin_immediately,
@@ -22,10 +32,11 @@ from qt_events.outbox.joining import Adding, Joining
 from qt_events.outbox.relaying.relay import Relay
 from qt_events.outbox.relaying.waking import wake
 from qt_events.outbox.rows import Key, row_of
-from qt_events.outbox.schema import make_tables
+from qt_events.outbox.schema import make_tables, upgrade
 from qt_events.outbox.transactions import Transactions, run
 
 E = TypeVar("E", bound=Event[Any])
+T = TypeVar("T")
 
 #: Seconds, ten years.
 LONGEST_KEPT = 315_360_000.0
@@ -51,6 +62,7 @@ class Outbox:
         self, engine: sa.Engine | AsyncEngine | str, *, key: Key | None = None, notify: bool = True
     ) -> None:
         self.engine = engine_of(engine)
+        self._is_own = isinstance(engine, str)
         self._sync_engine = sync_engine_of(self.engine)
         self._key = key
         self._joining = Joining(self._sync_engine, notify=notify)
@@ -147,6 +159,33 @@ class Outbox:
             batch=positive_int("batch", batch),
         )
 
+    # Look
+
+    async def events(self, *states: State | str, limit: int = 1000) -> list[KeptEvent]:
+        """Return the first events in these states, in the order of their adding.
+
+        Without a state, those that wait and those that are dead.
+
+        Raises:
+            OutboxError: the database cannot be used now, or has no such tables.
+        """
+        wanted = [*map(State, states)] or [State.WAITING, State.DEAD]
+        return await self._run(partial(kept_in, wanted, limit))
+
+    async def stats(self) -> OutboxStats:
+        """Return how much waits, and for how long; errors: see `events`."""
+        return await self._run(stats_of)
+
+    async def retry(self, *ids: str) -> int:
+        """Have dead events sent again, all if no id is given, and return their number.
+
+        Raises:
+            UnknownRowError: an id is that of no dead event; nothing has changed then.
+        """
+        number = await self._run(partial(let_go_again, ids))
+        wake(self._place)
+        return number
+
     # Open
 
     async def open(self) -> None:
@@ -158,13 +197,25 @@ class Outbox:
             OutboxUnavailableError: the database cannot be used now.
         """
         self._check_engine()
-        transactions = Transactions(self.engine)
-        try:
-            await transactions.run(make_tables)
-        finally:
-            transactions.close()
+        await self._run(make_tables)
 
     def open_sync(self) -> None:
         """Do what `open` does, for plain threads. An AsyncEngine needs `open`."""
         self._check_engine()
         run(self._sync_engine, make_tables)
+
+    async def upgrade(self) -> None:
+        """Make the tables, or bring those of an older release up to date; stop the relays first."""
+        await self._run(upgrade)
+
+    def close(self) -> None:
+        """Close idle connections of the engine that was made of a URL; yours is left to you."""
+        if self._is_own:
+            self._sync_engine.dispose()
+
+    async def _run(self, do: Callable[[sa.Connection], T]) -> T:
+        transactions = Transactions(self.engine)
+        try:
+            return await transactions.run(do)
+        finally:
+            transactions.close()

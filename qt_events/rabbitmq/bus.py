@@ -127,8 +127,7 @@ class CeleryEventBus(Hosted):
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
+            raise BusStateError(f"{self.app!r} has a bus already, app.qt_events_bus: one an app")
 
     def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
         serving, stats = self.serving, Stats()

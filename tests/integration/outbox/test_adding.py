@@ -1,7 +1,7 @@
 """Adding: rows and events are committed together, or not at all."""
 
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ async def test_an_add_that_is_not_awaited_commits_nothing(
 def test_a_driver_s_connection_commits_both(url: str, engine: sa.Engine, outbox: Outbox) -> None:
     connect: Any = psycopg.connect
     if engine.dialect.name == "sqlite":
-        connect = lambda _: sqlite3.connect(engine.url.database)  # noqa: E731
+        connect = lambda _: sqlite3.connect(str(engine.url.database))  # noqa: E731
     for number, end in (("1", "rollback"), ("2", "commit")):
         connection = connect(url)
         connection.execute(f"INSERT INTO orders VALUES ('{number}')")  # noqa: S608
@@ -248,7 +248,7 @@ def test_what_nobody_could_read_is_refused_at_once(engine: sa.Engine, outbox: Ou
         with pytest.raises(InvalidPayloadError, match="bytes"):
             outbox.add(connection, Event(PLACED, None, {"text": "x" * 17_000_000}))
         with pytest.raises(InvalidEventError, match="takes an Event"):
-            outbox.add(connection, {"id": "1"})  # type: ignore[type-var]
+            outbox.add(connection, {"id": "1"})  # type: ignore[call-overload]
         connection.execute(sa.insert(Order).values(id="1"))
     assert orders(engine) == ["1"]
 
@@ -277,7 +277,7 @@ async def test_outside_a_transaction(engine: sa.Engine, async_engine: AsyncEngin
 async def test_a_connection_that_commits_by_itself(
     engine: sa.Engine, async_engine: AsyncEngine
 ) -> None:
-    by_itself = engine.execution_options(isolation_level="AUTOCOMMIT")
+    by_itself: sa.Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     if engine.dialect.name == "sqlite":
         by_itself = sa.create_engine(engine.url, isolation_level="AUTOCOMMIT")
         sa.event.listen(by_itself, "begin", lambda _: None)
@@ -310,8 +310,7 @@ async def test_another_database(
 
 
 def test_a_second_engine_for_the_same_database_is_welcome(url: str, engine: sa.Engine) -> None:
-    outbox = Outbox(url)
-    with engine.begin() as connection:
+    with closing(Outbox(url)) as outbox, engine.begin() as connection:
         outbox.add(connection, placed("1"))
     assert rows(engine) == ["1"]
 

@@ -98,7 +98,8 @@ async def test_over_rabbitmq(
 async def test_a_rolled_back_transaction_sends_nothing(engine: sa.Engine, outbox: Outbox) -> None:
     async with hearing() as (bus, heard), outbox.relay(bus, poll=0.01):
         with engine.connect() as connection:
-            outbox.add(connection.begin() and connection, placed("no"))
+            connection.begin()
+            outbox.add(connection, placed("no"))
             connection.rollback()
         add(engine, outbox, "yes")
         assert await heard.until(1) == ["yes"]
