@@ -95,7 +95,11 @@ class Relay:
     async def run_forever(self) -> None:
         """Relay until `stop`, or until cancelled."""
         async with self:
-            await self._stopping.wait()
+            await self.stopped()
+
+    async def stopped(self) -> None:
+        """Return once `stop` was called."""
+        await self._stopping.wait()
 
     def stop(self) -> None:
         """Begin nothing more. Call it on the relay's event loop."""
