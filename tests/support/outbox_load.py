@@ -51,7 +51,8 @@ class OutboxLoad:
         self._opened = ExitStack()
 
     async def __aenter__(self) -> Self:
-        fork_server().preload("qt_events.outbox", "qt_events.rabbitmq.operating.target", "psycopg")
+        for module in ("qt_events.outbox", "qt_events.rabbitmq.operating.target", "psycopg"):
+            fork_server().preload(module)
         self._opened.callback(self._keeper.close)
         self.engine = prepared(sa.create_engine(sync_url(self._store)))
         self._opened.callback(self.engine.dispose)

@@ -152,6 +152,12 @@ class Relay:
         except (OutboxError, OSError) as error:
             self._note(error)
             return None
+        except Exception as error:
+            # A relay that ends is noticed by nobody.
+            if self._outage != type(error).__name__:
+                logger.exception("outbox: events wait")
+            self._outage = type(error).__name__
+            return None
         if settled is not None:
             self.sent += len(settled.sent)
             self.dead += len(settled.dead)
