@@ -211,15 +211,11 @@ class Hosted(BaseBus, ABC):
     #: Publishes events that were kept as bytes; None if they are decoded for it.
     _forwarding: Forwarding | None = None
 
-    @abstractmethod
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus."""
-
     async def forward(self, event: RawEvent) -> None:
         """See Forwards."""
         forwarding = self._forwarding
         if forwarding is None or forwarding.needs_event:
-            await self.publish(as_event(event))
+            await cast("EventBus", self).publish(as_event(event))
         else:
             await forwarding.send(event)
 

@@ -49,7 +49,7 @@ class ObservedOutbox:
     ) -> list[Any]:
         """Claim that such events wait, so many of them or at least one, and return them."""
         __tracebackhide__ = True
-        found = await self.waiting(what, where)  # type: ignore[call-overload]
+        found = await self.waiting(what, where)
         if len(found) == times or (times is None and found):
             return list(found)
         title = what.__name__ if isinstance(what, type) else repr(what)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack, closing
@@ -17,7 +18,7 @@ from qt_events.events.event import Event
 from qt_events.outbox import Outbox
 from qt_events.outbox.tables import WAITING
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.support.fleet.forks import ForkedProcess, ForkingKeeper, fork_server
+from tests.support.fleet.forks import ForkingKeeper, fork_server
 from tests.support.shop import Order, orders, placed, prepared, rows, sync_url
 from tests.support.waiting import until, until_told
 
@@ -77,7 +78,7 @@ class OutboxLoad:
     async def _take(self, event: Any) -> None:
         self._arrived.append((event.correlation_id, event.id))
 
-    def _start(self) -> ForkedProcess:
+    def _start(self) -> subprocess.Popen[bytes]:
         env = {**os.environ, "QT_BROKER_URL": self._broker, "QT_OUTBOX": self._store}
         command = [sys.executable, "-m", "qt_events", "outbox", "relay", "--poll", "0.05"]
         return self._keeper.spawn(f"relay-{next(self._numbers)}", command, env)
