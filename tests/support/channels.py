@@ -1,7 +1,8 @@
 """Channels of py-amqp, past the library: depths of queues, and messages that no bus sent."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,19 @@ def depth(url: str, queue: str) -> int:
     """Return the number of messages that wait in a queue, without those that a consumer holds."""
     with channel_to(url) as channel:
         return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+async def until_depths(url: str, wanted: dict[str, int]) -> None:
+    """Return when each of the queues has so many messages that wait. A failure says how many."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := await asyncio.to_thread(depths, url, wanted)) != wanted:
+        assert time.monotonic() < deadline, f"{found}, and not {wanted}"
+        await asyncio.sleep(0.05)
+
+
+def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
+    """Return the depth of each queue."""
+    return {each: depth(url, each) for each in queues}
 
 
 def empty(management: Management, vhost: str) -> None:
