@@ -14,13 +14,18 @@ from tests.support.waiting import PATIENCE
 
 @contextmanager
 def channel_to(url: str) -> Iterator[amqp.Channel]:
-    """Open a channel on a connection of its own."""
+    """Open a channel on a connection of its own.
+
+    A publish returns when it is confirmed. RabbitMQ may lose others that are followed by the end of
+    the connection: it notes that end in the log of a quorum queue before them.
+    """
     parts = urlsplit(url)
     with amqp.Connection(
         f"{parts.hostname}:{parts.port}",
         userid=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         virtual_host=unquote(parts.path[1:]),
+        confirm_publish=True,
     ) as connection:
         yield connection.channel()
 
