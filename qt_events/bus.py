@@ -13,6 +13,7 @@ from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscribing.starting import Start
 from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
+from qt_events.delivery.transacting.inbox import Inbox
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import current_attempt
@@ -76,6 +77,7 @@ class EventBus(Protocol):
         within: float | None = None,
         raw: bool | None = None,
         start: Start | None = None,
+        inbox: Inbox | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches, or with lists of them.
 
@@ -105,6 +107,8 @@ class EventBus(Protocol):
             start: the event that a new subscription begins with: "first", or a time with its zone,
                 for what a history has kept, before what is published from "now" on. It is decided
                 once, when the subscription first comes to stand; see docs/history.md.
+            inbox: commits the handler's effects in one transaction with a note that the event was
+                handled, so that a duplicate is acknowledged without it; see docs/inbox.md.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
