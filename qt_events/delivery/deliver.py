@@ -170,7 +170,7 @@ async def _call(
             raise error
     if isawaitable(result):
         result = await result
-    must_have_run(subscription, result)
+    must_have_run(subscription.handler, result)
     return result
 
 
@@ -203,7 +203,7 @@ def _judge(subscription: Subscription, returned: object) -> None:
     """Raise what a handler's result says of the attempt, if it says anything."""
     if returned is DEDUPLICATED:
         raise HandledBeforeError
-    must_have_run(subscription, returned)
+    must_have_run(subscription.handler, returned)
 
 
 def _rest_of(result: object, subscription: Subscription) -> Rest | None:

@@ -321,14 +321,14 @@ def _is_generator(function: object) -> bool:
     )
 
 
-def must_have_run(subscription: Subscription, result: object) -> None:
+def must_have_run(handler: object, result: object) -> None:
     """Raise InvalidHandlerError if a handler returned something that is still to be run."""
     if isinstance(result, _UNRUN):
         if isinstance(result, types.CoroutineType):
             # Else Python warns of it later, without the place.
             result.close()
         raise InvalidHandlerError(
-            f"{subscription.handler!r} returned {result!r}, which nobody runs: the event was not "
+            f"{handler!r} returned {result!r}, which nobody runs: the event was not "
             "handled; await it, iterate it or call it in the handler"
         )
 

@@ -1,0 +1,99 @@
+"""Inbox: what a subscription is given so that each event takes effect once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from qt_events.delivery.subscribing.subscription import is_async
+from qt_events.errors import InvalidOptionError
+from qt_events.outbox.errors import WrongEngineError
+from qt_events.outbox.inbox.calls import AsyncCall, SyncCall
+from qt_events.outbox.inbox.keys import checked_key
+from qt_events.outbox.inbox.pruning import Pruning
+from qt_events.outbox.outbox import Outbox
+
+#: Age at which a note is removed, unless an inbox is told otherwise.
+WINDOW = timedelta(days=7)
+
+
+class Inbox:
+    """Commits a handler's effects in one transaction with a note that its event was handled.
+
+    Give it to `subscribe(..., inbox=Inbox(engine))`, and work in `current_inbox().session`. What
+    comes again, by a redelivery, a retry after a crash, a replay or a second publish, is
+    acknowledged without the handler, and counted as `deduplicated`. What the handler publishes goes
+    through the outbox of the same transaction, so a relay must run; see docs/inbox.md.
+
+    Args:
+        engine: of PostgreSQL or SQLite; an AsyncEngine for async handlers. Its pool needs as many
+            connections as handlers run at a time. Nothing is opened before the first event.
+        key: returns what an event is known by, a text of 1 to 255 bytes; by default its source and
+            id. Of two events with one key the second is not handled.
+        window: age at which notes are removed; None: never. A duplicate that is older is handled
+            again.
+
+    Raises:
+        WrongEngineError: `engine` is none, or of another database.
+        InvalidOptionError: `key` or `window` is none.
+    """
+
+    # Errors and logs name it by its public path.
+    __module__ = "qt_events.outbox"
+
+    def __init__(
+        self,
+        engine: sa.Engine | AsyncEngine,
+        *,
+        key: Callable[[Any], str] | None = None,
+        window: timedelta | None = WINDOW,
+    ) -> None:
+        if not isinstance(engine, sa.Engine | AsyncEngine):
+            raise WrongEngineError(
+                f"Inbox takes an engine, not a {type(engine).__name__}: pass what "
+                "sqlalchemy.create_engine(url) or create_async_engine(url) returns"
+            )
+        self._engine, self._key = engine, checked_key(key)
+        self._window = _checked_window(window)
+        #: Takes what handlers publish: run its relay, `async with inbox.outbox.relay(bus)`.
+        self.outbox = Outbox(engine)
+
+    def __repr__(self) -> str:
+        return f"Inbox({self._engine!r})"
+
+    def around(
+        self, subscription: str, handler: Callable[[Any], object], bus: object
+    ) -> Callable[[Any], object]:
+        """See qt_events.delivery.transacting.inbox.
+
+        Raises:
+            WrongEngineError: the handler is async and the engine is not, or the other way round.
+        """
+        pruning = Pruning(subscription, self._engine.dialect.name, self._window)
+        about = (subscription, handler, bus, self.outbox, self._key, pruning)
+        if isinstance(self._engine, AsyncEngine):
+            if not is_async(handler):
+                raise WrongEngineError(
+                    f"{handler!r} of subscription {subscription!r} is a plain function, and runs "
+                    "in a thread, where an AsyncEngine is of no use: give Inbox an engine by "
+                    "sqlalchemy.create_engine(url), or write the handler as async def"
+                )
+            return AsyncCall(self._engine, *about)
+        if is_async(handler):
+            raise WrongEngineError(
+                f"{handler!r} of subscription {subscription!r} is async, and an Engine would block "
+                "its event loop: give Inbox one by sqlalchemy.ext.asyncio.create_async_engine(url) "
+                "(postgresql+psycopg, sqlite+aiosqlite), or write the handler as a plain function"
+            )
+        return SyncCall(self._engine, *about)
+
+
+def _checked_window(window: object) -> timedelta | None:
+    if window is not None and (not isinstance(window, timedelta) or window <= timedelta()):
+        raise InvalidOptionError(
+            f"window={window!r:.100} must be a timedelta of more than nothing, such as "
+            "timedelta(days=7), or None to remove no note"
+        )
+    return window
