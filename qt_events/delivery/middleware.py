@@ -181,23 +181,28 @@ class MiddlewareStack:
     async def publish(self, event: Event[Any], last: CallPublish) -> None:
         """Publish the event through every around_publish; `last` is the bus's own part.
 
-        In a handler with an inbox its transaction takes the place of `last`.
+        In a handler with an inbox its transaction takes the event; the middleware is called when
+        that is committed, and the event is published from there.
 
         Raises:
             InvalidEventError: the bus or a middleware was given something else than an event.
         """
-        event, outgoing = checked_event(event), outgoing_of(self)
-        call_next = last if outgoing is None else outgoing.take
+        event, call_next = checked_event(event), last
+        if (outgoing := outgoing_of(self)) is not None:
+            await outgoing.take(event)
+            return
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
         await call_next(event)
 
     def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], None]) -> None:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
+        event, outgoing = checked_event(event), outgoing_of(self)
+        if outgoing is not None:
+            outgoing.take_sync(event)
+            return
         if not self.around_publish:
-            outgoing = outgoing_of(self)
-            call_next = last if outgoing is None else outgoing.take_sync
-            call_next(checked_event(event))
+            last(event)
             return
 
         async def call(event: Event[Any]) -> None:

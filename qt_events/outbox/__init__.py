@@ -7,6 +7,7 @@ engines.py     engines checked, transactions of the outbox's own
 tables.py      the tables
 schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema
+inbox/         what was handled, noted in the transaction of the handler
 relaying/      events sent when they are committed
 errors.py      the errors
 """
@@ -34,12 +35,26 @@ from qt_events.outbox.errors import (
     UnknownRowError,
     WrongEngineError,
 )
+from qt_events.outbox.inbox.errors import (
+    BrokenTransactionError,
+    InvalidKeyError,
+    NoInboxError,
+    TransactionConflict,
+    TransactionOverError,
+)
+from qt_events.outbox.inbox.inbox import Inbox
+from qt_events.outbox.inbox.transaction import HandlerTransaction, current_inbox
 from qt_events.outbox.outbox import Outbox
 from qt_events.outbox.tables import metadata
 
 __all__ = [
+    "BrokenTransactionError",
+    "HandlerTransaction",
+    "Inbox",
+    "InvalidKeyError",
     "InvalidOutboxUrlError",
     "MissingExtraError",
+    "NoInboxError",
     "NoTransactionError",
     "NotAwaitedError",
     "Outbox",
@@ -47,8 +62,11 @@ __all__ = [
     "OutboxSchemaError",
     "OutboxUnavailableError",
     "SqliteBeginError",
+    "TransactionConflict",
+    "TransactionOverError",
     "UnknownRowError",
     "WrongEngineError",
     "begin_immediately",
+    "current_inbox",
     "metadata",
 ]

@@ -16,7 +16,7 @@ class Outgoing(Protocol):
     bus: object
 
     async def take(self, event: Event[Any]) -> None:
-        """Take an event, which has its cause by now and has come through the middleware."""
+        """Take an event, which has its cause by now."""
 
     def take_sync(self, event: Event[Any]) -> None:
         """Do the same for publish_sync()."""

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,103 +12,119 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from qt_events.delivery.outcome import DEDUPLICATED
 from qt_events.delivery.subscribing.subscription import must_have_run
 from qt_events.errors import InvalidHandlerError
-from qt_events.outbox.inbox.keys import Key, key_of
+from qt_events.outbox.inbox.keys import key_of
 from qt_events.outbox.inbox.notes import note_of, noting
+from qt_events.outbox.inbox.opening import Opening
 from qt_events.outbox.inbox.pruning import Pruning
 from qt_events.outbox.inbox.transaction import JOINED, HandlerSession, HandlerTransaction
 from qt_events.outbox.inbox.wholeness import conflicts_retried, must_be_whole
 from qt_events.outbox.outbox import Outbox
 
 
-class _Call:
-    """What both kinds of calls have. The note is the first statement, so all of it is one wait."""
+@dataclass(frozen=True, slots=True)
+class Inboxed:
+    """Subscription and inbox: what all calls of one handler have in common."""
 
-    def __init__(
-        self,
-        subscription: str,
-        handler: Callable[[Any], Any],
-        bus: object,
-        outbox: Outbox,
-        key: Callable[[Any], str] | None,
-        pruning: Pruning,
-    ) -> None:
-        self._subscription, self._handler, self._bus = subscription, handler, bus
-        self._outbox, self._key, self._pruning = outbox, key, pruning
-        self._whose = f"the handler of {subscription!r}"
+    subscription: str
+    handler: Callable[[Any], Any]
+    #: See Outgoing.
+    bus: object
+    outbox: Outbox
+    key: Callable[[Any], str] | None
+    pruning: Pruning
+    opening: Opening
+
+    @property
+    def whose(self) -> str:
+        """Beginning of an error's text."""
+        return f"the handler of {self.subscription!r}"
+
+    def note(self, event: Any) -> dict[str, str]:
+        """Return the parameters of the note about an event."""
+        return note_of(self.subscription, key_of(event, self.key))
+
+    def transaction(self, connection: Any, session: Any) -> HandlerTransaction:
+        """Return the transaction as the handler sees it."""
+        about = (self.subscription, self.bus, self.outbox)
+        return HandlerTransaction(*about, connection, session)
+
+
+class SyncCall:
+    """Call of a plain handler, in the thread that it is called in.
+
+    The note is the first statement: whoever handles the same event meanwhile waits there.
+    """
+
+    def __init__(self, engine: sa.Engine, about: Inboxed) -> None:
+        self._engine, self._about = engine, about
+        self._noting = noting(engine.dialect.name)
 
     def __repr__(self) -> str:
-        return repr(self._handler)
-
-    def _note(self, event: Any) -> dict[str, str]:
-        key: Key = key_of(event, self._key)
-        return note_of(self._subscription, key)
-
-    def _transaction(self, session: Any) -> HandlerTransaction:
-        return HandlerTransaction(self._bus, self._outbox, self._subscription, session)
-
-
-class SyncCall(_Call):
-    """Call of a plain handler, in the thread that it is called in."""
-
-    def __init__(self, engine: sa.Engine, *about: Any) -> None:
-        super().__init__(*about)
-        self._engine, self._noting = engine, noting(engine.dialect.name)
+        return repr(self._about.handler)
 
     def __call__(self, event: Any) -> object:
         """Handle an event, or return DEDUPLICATED."""
-        note = self._note(event)
-        self._outbox.open_sync()
-        with conflicts_retried(), self._engine.connect() as connection, connection.begin() as begun:
-            if not connection.execute(self._noting, note).rowcount:
+        about, engine = self._about, self._engine
+        note = about.note(event)
+        about.opening.open_sync(engine)
+        with conflicts_retried(), engine.connect() as connection, connection.begin() as begun:
+            if connection.scalar(self._noting, note) is None:
                 return DEDUPLICATED
             result = self._handle(event, connection, begun)
-        if self._pruning.is_due():
-            self._pruning.prune(self._engine)
+        if about.pruning.is_due():
+            about.pruning.prune(engine)
         return result
 
     def _handle(self, event: Any, connection: sa.Connection, begun: sa.Transaction) -> object:
+        about = self._about
         with HandlerSession(connection, join_transaction_mode=JOINED) as session:
             session.begun = begun
-            with self._transaction(session).lasting():
-                result = self._handler(event)
-                _must_be_plain(self._handler, result)
+            with about.transaction(connection, session).lasting():
+                result: object = about.handler(event)
+                _must_be_plain(about.handler, result)
                 session.flush()
-            must_be_whole(self._whose, connection, begun)
+            must_be_whole(about.whose, begun, connection)
         return result
 
 
-class AsyncCall(_Call):
+class AsyncCall:
     """Call of an async handler, on the loop that it is called on."""
 
-    def __init__(self, engine: AsyncEngine, *about: Any) -> None:
-        super().__init__(*about)
-        self._engine, self._noting = engine, noting(engine.dialect.name)
+    def __init__(self, engine: AsyncEngine, about: Inboxed) -> None:
+        self._engine, self._about = engine, about
+        self._noting = noting(engine.dialect.name)
+
+    def __repr__(self) -> str:
+        return repr(self._about.handler)
 
     async def __call__(self, event: Any) -> object:
         """Handle an event, or return DEDUPLICATED."""
-        note = self._note(event)
-        await self._outbox.open()
+        about, engine = self._about, self._engine
+        note = about.note(event)
+        await about.opening.open(engine)
         with conflicts_retried():
-            async with self._engine.connect() as connection, connection.begin():
-                if not (await connection.execute(self._noting, note)).rowcount:
+            async with engine.connect() as connection, connection.begin():
+                if await connection.scalar(self._noting, note) is None:
                     return DEDUPLICATED
                 result = await self._handle(event, connection)
-        if self._pruning.is_due():
-            await self._pruning.prune_async(self._engine)
+        if about.pruning.is_due():
+            await about.pruning.prune_async(engine)
         return result
 
     async def _handle(self, event: Any, connection: AsyncConnection) -> object:
-        begun = connection.sync_connection.get_transaction()  # type: ignore[union-attr]
+        about, sync = self._about, connection.sync_connection
+        assert sync is not None  # noqa: S101
+        begun = sync.get_transaction()
         assert begun is not None  # noqa: S101
         async with AsyncSession(
             connection, sync_session_class=HandlerSession, join_transaction_mode=JOINED
         ) as session:
             session.sync_session.begun = begun  # type: ignore[attr-defined]
-            with self._transaction(session).lasting():
-                result: object = await self._handler(event)
-                must_have_run(self._handler, result)
+            with about.transaction(connection, session).lasting():
+                result: object = await about.handler(event)
+                must_have_run(about.handler, result)
                 await session.flush()
-            await connection.run_sync(lambda sync: must_be_whole(self._whose, sync, begun))
+            await connection.run_sync(partial(must_be_whole, about.whose, begun))
         return result
 
 

@@ -10,13 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from qt_events.delivery.subscribing.subscription import is_async
 from qt_events.errors import InvalidOptionError
 from qt_events.outbox.errors import WrongEngineError
-from qt_events.outbox.inbox.calls import AsyncCall, SyncCall
+from qt_events.outbox.inbox.calls import AsyncCall, Inboxed, SyncCall
 from qt_events.outbox.inbox.keys import checked_key
+from qt_events.outbox.inbox.opening import Opening
 from qt_events.outbox.inbox.pruning import Pruning
 from qt_events.outbox.outbox import Outbox
 
 #: Age at which a note is removed, unless an inbox is told otherwise.
 WINDOW = timedelta(days=7)
+_PLAIN = (
+    "is a plain function, and runs in a thread, where an AsyncEngine is of no use: give Inbox an "
+    "engine by sqlalchemy.create_engine(url), or write the handler as async def"
+)
+_ASYNC = (
+    "is async, and an Engine would block its event loop: give Inbox one by "
+    "sqlalchemy.ext.asyncio.create_async_engine(url), such as postgresql+psycopg or "
+    "sqlite+aiosqlite, or write the handler as a plain function"
+)
 
 
 class Inbox:
@@ -37,7 +47,7 @@ class Inbox:
 
     Raises:
         WrongEngineError: `engine` is none, or of another database.
-        InvalidOptionError: `key` or `window` is none.
+        InvalidOptionError: `key` is no plain function, or `window` no timedelta.
     """
 
     # Errors and logs name it by its public path.
@@ -59,6 +69,7 @@ class Inbox:
         self._window = _checked_window(window)
         #: Takes what handlers publish: run its relay, `async with inbox.outbox.relay(bus)`.
         self.outbox = Outbox(engine)
+        self._opening = Opening(self.outbox)
 
     def __repr__(self) -> str:
         return f"Inbox({self._engine!r})"
@@ -71,23 +82,16 @@ class Inbox:
         Raises:
             WrongEngineError: the handler is async and the engine is not, or the other way round.
         """
-        pruning = Pruning(subscription, self._engine.dialect.name, self._window)
-        about = (subscription, handler, bus, self.outbox, self._key, pruning)
+        pruning = Pruning(subscription, self._window)
+        about = Inboxed(subscription, handler, bus, self.outbox, self._key, pruning, self._opening)
+        whose = f"{handler!r} of subscription {subscription!r}"
         if isinstance(self._engine, AsyncEngine):
             if not is_async(handler):
-                raise WrongEngineError(
-                    f"{handler!r} of subscription {subscription!r} is a plain function, and runs "
-                    "in a thread, where an AsyncEngine is of no use: give Inbox an engine by "
-                    "sqlalchemy.create_engine(url), or write the handler as async def"
-                )
-            return AsyncCall(self._engine, *about)
+                raise WrongEngineError(f"{whose} {_PLAIN}")
+            return AsyncCall(self._engine, about)
         if is_async(handler):
-            raise WrongEngineError(
-                f"{handler!r} of subscription {subscription!r} is async, and an Engine would block "
-                "its event loop: give Inbox one by sqlalchemy.ext.asyncio.create_async_engine(url) "
-                "(postgresql+psycopg, sqlite+aiosqlite), or write the handler as a plain function"
-            )
-        return SyncCall(self._engine, *about)
+            raise WrongEngineError(f"{whose} {_ASYNC}")
+        return SyncCall(self._engine, about)
 
 
 def _checked_window(window: object) -> timedelta | None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from qt_events.outbox.inbox.keys import Key
-from qt_events.outbox.tables import metadata
+from qt_events.outbox.tables import metadata, now_microseconds
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -20,31 +20,24 @@ handled = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
     # Microseconds since 1970, by the clock of the database: that is one for all processes.
-    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False, server_default=now_microseconds()),
     sa.Index("outbox_handled_by_age", "subscription", "at"),
 )
 
-_NOW = {
-    "sqlite": "CAST(strftime('%s', 'now') AS INTEGER) * 1000000",
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
-}
+_ONE = sa.literal(1)
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def _now(dialect: str) -> Any:
-    return sa.literal_column(_NOW[dialect], sa.BigInteger)
-
-
-def noting(dialect: str) -> sa.Insert:
+def noting(dialect: str) -> sa.Executable:
     """Return the statement that notes an event, unless that is done already.
 
-    Where another transaction has noted it and not ended yet, the statement waits for that. Its
-    `rowcount` is 1, or 0 if the event was handled before.
+    Where another transaction has noted it and not ended yet, the statement waits for that. It
+    returns a row, or none if the event was handled before: not every driver counts rows.
     """
+    insert: Any = _INSERT[dialect](handled)
     names = ("subscription", "source", "key")
-    values = {name: sa.bindparam(name) for name in names}
-    insert: Any = _INSERT[dialect](handled).values(**values, at=_now(dialect))
-    statement: sa.Insert = insert.on_conflict_do_nothing()
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
+    statement: sa.Executable = insert.values(values).on_conflict_do_nothing().returning(_ONE)
     return statement
 
 
@@ -54,14 +47,14 @@ def note_of(subscription: str, key: Key) -> dict[str, str]:
     return {"subscription": subscription, "source": source, "key": text}
 
 
-def forgetting(dialect: str, subscription: str, window: timedelta, most: int) -> sa.Delete:
+def forgetting(subscription: str, window: timedelta, most: int) -> sa.Delete:
     """Return the statement that deletes the oldest notes before a window; `most` of them."""
     own = sa.tuple_(*handled.primary_key.columns)
     oldest = (
         sa.select(*handled.primary_key.columns)
         .where(
             handled.c.subscription == subscription,
-            handled.c.at < _now(dialect) - window // _MICROSECOND,
+            handled.c.at < now_microseconds() - window // _MICROSECOND,
         )
         .order_by(handled.c.at)
         .limit(most)

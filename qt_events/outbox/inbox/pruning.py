@@ -21,9 +21,9 @@ _FAILED = "old notes of %s are not removed now: %s"
 class Pruning:
     """Remover of one subscription's old notes, in transactions of its own."""
 
-    def __init__(self, subscription: str, dialect: str, window: timedelta | None) -> None:
+    def __init__(self, subscription: str, window: timedelta | None) -> None:
         self._subscription = subscription
-        self._statement = window and forgetting(dialect, subscription, window, MOST)
+        self._statement = window and forgetting(subscription, window, MOST)
         self._deliveries = count()
 
     def is_due(self) -> bool:

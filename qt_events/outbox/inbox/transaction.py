@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Session
 
 from qt_events.delivery.transacting.outgoing import (
@@ -13,6 +14,7 @@ from qt_events.delivery.transacting.outgoing import (
     current_outgoing,
     release_outgoing,
 )
+from qt_events.errors import NotSupportedError
 from qt_events.events.event import Event
 from qt_events.outbox.inbox.errors import (
     BrokenTransactionError,
@@ -22,7 +24,7 @@ from qt_events.outbox.inbox.errors import (
 from qt_events.outbox.outbox import Outbox
 
 #: commit() writes what is pending and commits nothing; rollback() rolls all of it back.
-JOINED = "rollback_only"
+JOINED: Literal["rollback_only"] = "rollback_only"
 
 
 class HandlerSession(Session):
@@ -37,18 +39,19 @@ def _refuse_another(session: HandlerSession, _: object, connection: sa.Connectio
     if not session.begun.is_active or connection.get_transaction() is None:
         raise BrokenTransactionError(
             "the transaction of this handler was rolled back, with its note: nothing more can be "
-            "done in it. Raise an error, for the event to be handled again, or try what may fail in "
-            "a savepoint: `with session.begin_nested():`"
+            "done in it. Raise an error, for the event to be handled again, or try what may fail "
+            "in a savepoint: `with session.begin_nested():`"
         )
 
 
 class HandlerTransaction:
     """Transaction in which one handler handles one event. It ends with the handler."""
 
-    def __init__(self, bus: object, outbox: Outbox, subscription: str, session: Any) -> None:
-        self.bus, self._outbox = bus, outbox
-        self.subscription = subscription
-        self._session: Any = session
+    def __init__(
+        self, subscription: str, bus: object, outbox: Outbox, connection: Any, session: Any
+    ) -> None:
+        self.subscription, self.bus = subscription, bus
+        self._outbox, self._connection, self._session = outbox, connection, session
         self._is_over = False
 
     @property
@@ -65,18 +68,29 @@ class HandlerTransaction:
         self._must_last()
         return self._session
 
+    # The connection, for a session begins by its first statement: what is published before that
+    # belongs to the same transaction.
+
     async def take(self, event: Event[Any]) -> None:
         """See Outgoing: the event is published when the transaction is committed."""
         self._must_last()
-        added = self._outbox.add(self._session, event)
-        if not isinstance(self._session, Session):
-            # Now, while it is known which savepoint it belongs to.
+        added = self._outbox.add(self._connection, event)
+        if isinstance(self._connection, AsyncConnection):
             await added
 
     def take_sync(self, event: Event[Any]) -> None:
-        """See Outgoing."""
+        """See Outgoing.
+
+        Raises:
+            NotSupportedError: the handler is async.
+        """
         self._must_last()
-        self._outbox.add(self._session, event)
+        if isinstance(self._connection, AsyncConnection):
+            raise NotSupportedError(
+                f"the handler of {self.subscription!r} is async, and so is its transaction: write "
+                "`await bus.publish(event)` in it instead of publish_sync()"
+            )
+        self._outbox.add(self._connection, event)
 
     def _must_last(self) -> None:
         if self._is_over:

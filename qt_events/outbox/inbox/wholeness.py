@@ -1,8 +1,8 @@
 """Wholeness: a handler's transaction is still the one that its note was written in."""
 
 import sqlite3
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from random import random
 from typing import Any
 
@@ -14,8 +14,8 @@ from qt_events.outbox.inbox.errors import BrokenTransactionError, TransactionCon
 # libpq's PQTRANS_INTRANS: in a transaction, and no statement of it has failed.
 _IN_TRANSACTION = 2
 _ROLLED_BACK = (
-    "{whose} returned, but its transaction was rolled back meanwhile: nothing of it is kept, and the "
-    "event is not noted as handled. Let the error leave the handler, or try what may fail in a "
+    "{whose} returned, but its transaction was rolled back meanwhile: nothing of it is kept, and "
+    "the event is not noted as handled. Let the error leave the handler, or try what may fail in a "
     "savepoint: `with session.begin_nested():`"
 )
 _ENDED = (
@@ -27,7 +27,7 @@ _CONFLICTS = {"40001", "40P01", "55P03"}
 _FIRST_DELAY, _LONGEST_DELAY, _FACTOR = 0.05, 5.0, 2.0
 
 
-def must_be_whole(whose: str, connection: sa.Connection, begun: sa.Transaction) -> None:
+def must_be_whole(whose: str, begun: sa.Transaction, connection: sa.Connection) -> None:
     """Look whether a commit would keep all that was done since `begun`, the note included.
 
     PostgreSQL answers the COMMIT of a failed transaction by a rollback, without an error.
