@@ -3,8 +3,10 @@
 outbox.py      Outbox, the part that users see
 joining.py     one row written in a transaction of the user's own
 rows.py        an event as a row, and back
-engines.py     engines checked, transactions of the outbox's own
+engines.py     engines checked, or made from a URL
+transactions.py  transactions of the outbox's own, with named errors
 tables.py      the tables
+contents.py    what waits, what is dead
 schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema
 inbox/         what was handled, noted in the transaction of the handler
@@ -22,6 +24,7 @@ except ImportError as error:
         f"an outbox needs {error.name}: pip install 'qt-events[outbox]'"
     ) from None
 
+from qt_events.outbox.contents import KeptEvent, OutboxStats, State
 from qt_events.outbox.engines import begin_immediately
 from qt_events.outbox.errors import (
     InvalidOutboxUrlError,
@@ -53,6 +56,7 @@ __all__ = [
     "Inbox",
     "InvalidKeyError",
     "InvalidOutboxUrlError",
+    "KeptEvent",
     "MissingExtraError",
     "NoInboxError",
     "NoTransactionError",
@@ -60,8 +64,10 @@ __all__ = [
     "Outbox",
     "OutboxError",
     "OutboxSchemaError",
+    "OutboxStats",
     "OutboxUnavailableError",
     "SqliteBeginError",
+    "State",
     "TransactionConflict",
     "TransactionOverError",
     "UnknownRowError",

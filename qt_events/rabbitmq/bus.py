@@ -128,8 +128,7 @@ class CeleryEventBus(Hosted):
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
+            raise BusStateError(f"{self.app!r} has a bus already, app.qt_events_bus: one an app")
 
     def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
         serving, stats = self.serving, Stats()
@@ -236,10 +235,8 @@ class CeleryEventBus(Hosted):
             return
         self.outstanding.forget(event.id)
         if mandatory:
-            raise UnroutableError(
-                f"no queue is bound for {event.type!r}: subscribe first, or publish without "
-                "mandatory"
-            )
+            advice = "subscribe first, or publish without mandatory"
+            raise UnroutableError(f"no queue is bound for {event.type!r}: {advice}")
 
     # Subscribe
 

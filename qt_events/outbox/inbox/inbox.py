@@ -1,14 +1,13 @@
 """Inbox: what a subscription is given so that each event takes effect once."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from qt_events.delivery.subscribing.subscription import is_async
-from qt_events.errors import InvalidOptionError
+from qt_events.limits import positive_seconds, seconds_up_to
 from qt_events.outbox.errors import WrongEngineError
 from qt_events.outbox.inbox.calls import AsyncCall, Inboxed, SyncCall
 from qt_events.outbox.inbox.keys import checked_key
@@ -16,8 +15,9 @@ from qt_events.outbox.inbox.opening import Opening
 from qt_events.outbox.inbox.pruning import Pruning
 from qt_events.outbox.outbox import Outbox
 
-#: Age at which a note is removed, unless an inbox is told otherwise.
-WINDOW = timedelta(days=7)
+#: Seconds after which a note is removed, unless an inbox is told otherwise.
+WINDOW = 7 * 86_400.0
+_LONGEST_WINDOW = 100 * 366 * 86_400.0
 _PLAIN = (
     "is a plain function, and runs in a thread, where an AsyncEngine is of no use: give Inbox an "
     "engine by sqlalchemy.create_engine(url), or write the handler as async def"
@@ -42,12 +42,12 @@ class Inbox:
             connections as handlers run at a time. Nothing is opened before the first event.
         key: returns what an event is known by, a text of 1 to 255 bytes; by default its source and
             id. Of two events with one key the second is not handled.
-        window: age at which notes are removed; None: never. A duplicate that is older is handled
-            again.
+        window: seconds, up to a hundred years, after which a note is removed; seven days if left
+            out. A duplicate that comes later is handled again.
 
     Raises:
         WrongEngineError: `engine` is none, or of another database.
-        InvalidOptionError: `key` is no plain function, or `window` no timedelta.
+        InvalidOptionError: `key` is no plain function, or `window` out of its range.
     """
 
     # Errors and logs name it by its public path.
@@ -58,7 +58,7 @@ class Inbox:
         engine: sa.Engine | AsyncEngine,
         *,
         key: Callable[[Any], str] | None = None,
-        window: timedelta | None = WINDOW,
+        window: float = WINDOW,
     ) -> None:
         if not isinstance(engine, sa.Engine | AsyncEngine):
             raise WrongEngineError(
@@ -66,7 +66,7 @@ class Inbox:
                 "sqlalchemy.create_engine(url) or create_async_engine(url) returns"
             )
         self._engine, self._key = engine, checked_key(key)
-        self._window = _checked_window(window)
+        self._window = seconds_up_to("window", positive_seconds("window", window), _LONGEST_WINDOW)
         #: Takes what handlers publish: run its relay, `async with inbox.outbox.relay(bus)`.
         self.outbox = Outbox(engine)
         self._opening = Opening(self.outbox)
@@ -92,12 +92,3 @@ class Inbox:
         if is_async(handler):
             raise WrongEngineError(f"{whose} {_ASYNC}")
         return SyncCall(self._engine, about)
-
-
-def _checked_window(window: object) -> timedelta | None:
-    if window is not None and (not isinstance(window, timedelta) or window <= timedelta()):
-        raise InvalidOptionError(
-            f"window={window!r:.100} must be a timedelta of more than nothing, such as "
-            "timedelta(days=7), or None to remove no note"
-        )
-    return window

@@ -1,6 +1,5 @@
 """Notes: the table of what was handled, by which subscription, and when."""
 
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,8 +7,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from qt_events.outbox.inbox.keys import Key
 from qt_events.outbox.tables import metadata, now_microseconds
-
-_MICROSECOND = timedelta(microseconds=1)
 
 #: A row for each event that a subscription has handled.
 handled = sa.Table(
@@ -47,14 +44,14 @@ def note_of(subscription: str, key: Key) -> dict[str, str]:
     return {"subscription": subscription, "source": source, "key": text}
 
 
-def forgetting(subscription: str, window: timedelta, most: int) -> sa.Delete:
-    """Return the statement that deletes the oldest notes before a window; `most` of them."""
+def forgetting(subscription: str, window: float, most: int) -> sa.Delete:
+    """Return the statement that deletes the oldest of those before a window; `most` of them."""
     own = sa.tuple_(*handled.primary_key.columns)
     oldest = (
         sa.select(*handled.primary_key.columns)
         .where(
             handled.c.subscription == subscription,
-            handled.c.at < now_microseconds() - window // _MICROSECOND,
+            handled.c.at < now_microseconds() - int(window * 1e6),
         )
         .order_by(handled.c.at)
         .limit(most)

@@ -1,9 +1,7 @@
 """Pruning: notes are removed when they are older than the window, beside the deliveries."""
 
 import logging
-from datetime import timedelta
 from itertools import count
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,14 +19,14 @@ _FAILED = "old notes of %s are not removed now: %s"
 class Pruning:
     """Remover of one subscription's old notes, in transactions of its own."""
 
-    def __init__(self, subscription: str, window: timedelta | None) -> None:
+    def __init__(self, subscription: str, window: float) -> None:
         self._subscription = subscription
-        self._statement = window and forgetting(subscription, window, MOST)
+        self._removal = forgetting(subscription, window, MOST)
         self._deliveries = count()
 
     def is_due(self) -> bool:
         """Count a delivery. Return True if notes are to be removed after it."""
-        return next(self._deliveries) % EVERY == 0 and self._statement is not None
+        return next(self._deliveries) % EVERY == 0
 
     def prune(self, engine: sa.Engine) -> None:
         """Remove some. The event that was handled is none the worse for an error."""
@@ -45,8 +43,3 @@ class Pruning:
                 await connection.execute(self._removal)
         except sa.exc.SQLAlchemyError as error:
             logger.warning(_FAILED, self._subscription, error)
-
-    @property
-    def _removal(self) -> Any:
-        assert self._statement is not None  # noqa: S101
-        return self._statement

@@ -1,6 +1,5 @@
 """Inboxes that cannot work are refused where they are made, or where they are given."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,9 @@ def test_an_engine_of_another_database_is_refused() -> None:
         Inbox(engine)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("window", [0, timedelta(), timedelta(days=-1), "7 days"])
+@pytest.mark.parametrize("window", [0, -1, None, float("nan"), "7 days"])
 def test_a_window_that_is_none_is_refused(window: Any) -> None:
-    with pytest.raises(InvalidOptionError, match=r"timedelta\(days=7\)"):
+    with pytest.raises(InvalidOptionError, match="window"):
         Inbox(ENGINE, window=window)
 
 
