@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,7 +38,7 @@ class Inboxed:
         """Beginning of an error's text."""
         return f"the handler of {self.subscription!r}"
 
-    def note(self, event: Any) -> dict[str, str]:
+    def note(self, event: Any) -> tuple[str, str, str]:
         """Return the parameters of the note about an event."""
         return note_of(self.subscription, key_of(event, self.key))
 
@@ -50,14 +49,11 @@ class Inboxed:
 
 
 class SyncCall:
-    """Call of a plain handler, in the thread that it is called in.
-
-    The note is the first statement: whoever handles the same event meanwhile waits there.
-    """
+    """Call of a plain handler, in the thread that it is called in."""
 
     def __init__(self, engine: sa.Engine, about: Inboxed) -> None:
         self._engine, self._about = engine, about
-        self._noting = noting(engine.dialect.name)
+        self._noting = noting(engine.dialect)
 
     def __repr__(self) -> str:
         return repr(self._about.handler)
@@ -67,23 +63,18 @@ class SyncCall:
         about, engine = self._about, self._engine
         note = about.note(event)
         about.opening.open_sync(engine)
-        with conflicts_retried(), engine.connect() as connection, connection.begin() as begun:
-            if connection.scalar(self._noting, note) is None:
+        with conflicts_retried(), engine.connect() as connection:
+            begun = _begin(connection, self._noting, note)
+            if begun is None:
                 return DEDUPLICATED
-            result = self._handle(event, connection, begun)
+            with HandlerSession(connection, join_transaction_mode=JOINED) as session:
+                session.begun = begun
+                with about.transaction(connection, session).lasting():
+                    result: object = about.handler(event)
+                    _must_be_plain(about.handler, result)
+                    _commit(connection, session, about.whose)
         if about.pruning.is_due():
             about.pruning.prune(engine)
-        return result
-
-    def _handle(self, event: Any, connection: sa.Connection, begun: sa.Transaction) -> object:
-        about = self._about
-        with HandlerSession(connection, join_transaction_mode=JOINED) as session:
-            session.begun = begun
-            with about.transaction(connection, session).lasting():
-                result: object = about.handler(event)
-                _must_be_plain(about.handler, result)
-                session.flush()
-            must_be_whole(about.whose, begun, connection)
         return result
 
 
@@ -92,7 +83,7 @@ class AsyncCall:
 
     def __init__(self, engine: AsyncEngine, about: Inboxed) -> None:
         self._engine, self._about = engine, about
-        self._noting = noting(engine.dialect.name)
+        self._noting = noting(engine.dialect)
 
     def __repr__(self) -> str:
         return repr(self._about.handler)
@@ -103,29 +94,57 @@ class AsyncCall:
         note = about.note(event)
         await about.opening.open(engine)
         with conflicts_retried():
-            async with engine.connect() as connection, connection.begin():
-                if await connection.scalar(self._noting, note) is None:
+            async with engine.connect() as connection:
+                begun = await connection.run_sync(_begin, self._noting, note)
+                if begun is None:
                     return DEDUPLICATED
-                result = await self._handle(event, connection)
+                result = await self._handle(event, connection, begun)
         if about.pruning.is_due():
             await about.pruning.prune_async(engine)
         return result
 
-    async def _handle(self, event: Any, connection: AsyncConnection) -> object:
-        about, sync = self._about, connection.sync_connection
-        assert sync is not None  # noqa: S101
-        begun = sync.get_transaction()
-        assert begun is not None  # noqa: S101
-        async with AsyncSession(
+    async def _handle(
+        self, event: Any, connection: AsyncConnection, begun: sa.Transaction
+    ) -> object:
+        about = self._about
+        # Not closed after an error: the connection is, and nothing else is open in it.
+        session = AsyncSession(
             connection, sync_session_class=HandlerSession, join_transaction_mode=JOINED
-        ) as session:
-            session.sync_session.begun = begun  # type: ignore[attr-defined]
-            with about.transaction(connection, session).lasting():
-                result: object = await about.handler(event)
-                must_have_run(about.handler, result)
-                await session.flush()
-            await connection.run_sync(partial(must_be_whole, about.whose, begun))
+        )
+        sync: Any = session.sync_session
+        sync.begun = begun
+        with about.transaction(connection, session).lasting():
+            result: object = await about.handler(event)
+            must_have_run(about.handler, result)
+            # All at once, for each call into SQLAlchemy's sync side has its price.
+            await connection.run_sync(_commit, sync, about.whose)
         return result
+
+
+def _begin(
+    connection: sa.Connection, statement: str, note: tuple[str, str, str]
+) -> sa.Transaction | None:
+    """Begin a transaction by its note, or return None: the event was handled before.
+
+    The note is the first statement: whoever handles the same event meanwhile waits there.
+    """
+    begun = connection.begin()
+    if connection.exec_driver_sql(statement, note).first() is not None:
+        return begun
+    begun.rollback()
+    return None
+
+
+def _commit(connection: sa.Connection, session: HandlerSession, whose: str) -> None:
+    """Write what is pending, and commit, if nothing of the transaction is lost by then."""
+    # Closing the session would roll a savepoint back that the handler has left open.
+    while (nested := session.get_nested_transaction()) is not None:
+        nested.commit()
+    session.flush()
+    begun = session.begun
+    session.close()
+    must_be_whole(whose, begun, connection)
+    begun.commit()
 
 
 def _must_be_plain(handler: object, result: object) -> None:

@@ -1,6 +1,7 @@
 """Each event takes effect once, on SQLite and PostgreSQL, by plain and by async handlers."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from qt_events import Event, InMemoryEventBus, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import DEDUPLICATED, HANDLED, DeadLetterReason
-from qt_events.outbox import Inbox
+from qt_events.outbox import Inbox, current_inbox
 from qt_events.outbox.inbox import notes, pruning
 from tests.integration.inbox.conftest import Shop, effect, effects
 
@@ -305,6 +306,55 @@ async def test_a_savepoint_may_fail_alone(shop: Shop) -> None:
     await deliver(bus, event)
     assert shop.effects() == [event.id] * 2
     assert row_of(bus) == {"delivered": 1}
+
+
+async def test_a_savepoint_that_was_left_open_is_kept(shop: Shop) -> None:
+    """As session.commit() would keep it: what is noted as handled has had its effects."""
+    bus = InMemoryEventBus()
+
+    def leave(session: Session, event: Any) -> None:
+        for _ in range(2):
+            session.begin_nested()
+            effect(session, event)
+
+    bus.subscribe("paid", shop.handler(leave), name="ledger", inbox=Inbox(shop.engine))
+    event = Event("paid")
+    await deliver(bus, event)
+    assert (shop.effects(), shop.notes()) == ([event.id] * 2, [event.id])
+
+
+async def test_a_handler_that_is_cut_off_keeps_nothing(shop: Shop) -> None:
+    """The event goes back when the bus is cancelled, and is handled by the next run."""
+    bus, begun, calls = InMemoryEventBus(), asyncio.Event(), list[int]()
+    loop, go_on = asyncio.get_running_loop(), threading.Event()
+
+    async def handle_async(event: Any) -> None:
+        calls.append(1)
+        await current_inbox().session.run_sync(effect, event)
+        if len(calls) == 1:
+            begun.set()
+            await asyncio.Event().wait()
+
+    def handle(event: Any) -> None:
+        calls.append(1)
+        effect(current_inbox().session, event)
+        if len(calls) == 1:
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait(20)
+            raise OSError("too late to be judged")
+
+    handler: Any = handle_async if shop.is_async else handle
+    bus.subscribe("paid", handler, name="ledger", inbox=Inbox(shop.engine))
+    event = Event("paid")
+    run = asyncio.create_task(bus.run_forever())
+    await bus.publish(event)
+    await begun.wait()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    go_on.set()
+    async with bus:
+        await bus.join()
+    assert (shop.effects(), shop.notes(), len(calls)) == ([event.id], [event.id], 2)
 
 
 async def test_a_commit_whose_answer_is_lost_is_found_again(
