@@ -30,6 +30,7 @@ from qt_events.outbox.engines import (
 )
 from qt_events.outbox.joining import Adding, Joining
 from qt_events.outbox.relaying.relay import Relay
+from qt_events.outbox.relaying.relay_thread import RelayThread
 from qt_events.outbox.relaying.waking import wake
 from qt_events.outbox.rows import Key, row_of
 from qt_events.outbox.schema import make_tables, upgrade
@@ -158,6 +159,15 @@ class Outbox:
             keep=seconds_up_to("keep", keep, LONGEST_KEPT),
             batch=positive_int("batch", batch),
         )
+
+    def relay_thread(
+        self, bus: EventBus, *, poll: float = 0.5, keep: float = 86_400.0, batch: int = 1000
+    ) -> RelayThread:
+        """Return a relay for a program without an event loop: `with outbox.relay_thread(bus):`.
+
+        Start it in the process that is to relay, after any fork. Arguments and errors: `relay`.
+        """
+        return RelayThread(self.relay(bus, poll=poll, keep=keep, batch=batch))
 
     # Look
 

@@ -126,4 +126,10 @@ def _is_gone(token: str) -> bool:
     machine, _, pid = token.partition(" ")[0].rpartition("/")
     if not machine or machine != _process().rpartition("/")[0]:
         return False
-    return not Path("/proc", pid).exists()
+    try:
+        # The name before it may have any letters, brackets too.
+        state = Path("/proc", pid, "stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:
+        return True
+    # Killed, and its parent has not looked yet.
+    return state in {b"Z", b"X"}

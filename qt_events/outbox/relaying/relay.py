@@ -95,7 +95,11 @@ class Relay:
     async def run_forever(self) -> None:
         """Relay until `stop`, or until cancelled."""
         async with self:
-            await self._stopping.wait()
+            await self.stopped()
+
+    async def stopped(self) -> None:
+        """Return once `stop` was called."""
+        await self._stopping.wait()
 
     def stop(self) -> None:
         """Begin nothing more. Call it on the relay's event loop."""
@@ -147,6 +151,12 @@ class Relay:
             settled = await claims.turn(self._sending.send, self._batch)
         except (OutboxError, OSError) as error:
             self._note(error)
+            return None
+        except Exception as error:
+            # A relay that ends is noticed by nobody.
+            if self._outage != type(error).__name__:
+                logger.exception("outbox: events wait")
+            self._outage = type(error).__name__
             return None
         if settled is not None:
             self.sent += len(settled.sent)
