@@ -229,7 +229,7 @@ async def _in_thread(executor: Executor, attempt: RunningAttempt) -> None:
         raise error
     if isawaitable(result):
         await _awaited(result, attempt)
-    else:
+    elif result is not None:
         _judge(attempt.subscription, result)
 
 
