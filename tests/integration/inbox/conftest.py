@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
-from qt_events import Event, EventBus
+from qt_events import Event, EventBus, InMemoryEventBus, RetryPolicy
 from qt_events.outbox import begin_immediately, current_inbox
 from qt_events.outbox.tables import events as waiting
 
@@ -32,6 +32,25 @@ Do = Callable[[Session, Any], object]
 def effect(session: Session, event: Any) -> None:
     """Leave one row for each event that was handled."""
     session.execute(sa.insert(effects).values(event=event.id))
+
+
+AT_ONCE = RetryPolicy(initial=0, jitter=0)
+#: Counters that say how fast the machine is.
+TIMES = {"slow", "blocked"}
+
+
+async def deliver(bus: InMemoryEventBus, *events: Event[Any]) -> dict[str, Any]:
+    """Publish the events, one after the other has an outcome, and return the statistics."""
+    async with bus:
+        for event in events:
+            await bus.publish(event)
+            await bus.join()
+    return bus.get_stats()
+
+
+def row_of(bus: InMemoryEventBus, name: str = "ledger") -> dict[str, int]:
+    found: dict[str, int] = bus.get_stats()["by_subscription"][name]
+    return {key: count for key, count in found.items() if count and key not in TIMES}
 
 
 class Shop:

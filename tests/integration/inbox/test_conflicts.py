@@ -13,18 +13,13 @@ from sqlalchemy.orm import Session
 
 from qt_events import Event, InMemoryEventBus, RetryPolicy
 from qt_events.outbox import Inbox, begin_immediately
-from tests.integration.inbox.conftest import Shop, effect, effects
+from tests.integration.inbox.conftest import Shop, effect, effects, row_of
 from tests.support.waiting import until
 from workers.fleet.postgres import PrivatePostgres
 
 #: No error of a database is among those that it repeats.
 CHOOSY = RetryPolicy(initial=0, jitter=0, retry_on=(ZeroDivisionError,))
 POSTGRESQL = pytest.mark.parametrize("shop", ["postgresql", "postgresql-async"], indirect=True)
-
-
-def row_of(bus: InMemoryEventBus) -> dict[str, int]:
-    found: dict[str, int] = bus.get_stats()["by_subscription"]["ledger"]
-    return {key: count for key, count in found.items() if count and key not in {"slow", "blocked"}}
 
 
 @POSTGRESQL

@@ -9,16 +9,10 @@ from sqlalchemy.orm import Session
 
 from qt_events import Event, InMemoryEventBus, RetryPolicy
 from qt_events.outbox import Inbox, NoInboxError, current_inbox
-from tests.integration.inbox.conftest import Shop, effect
+from tests.integration.inbox.conftest import Shop, deliver, effect
 
 ONCE = RetryPolicy(max_attempts=1)
 ASYNC = pytest.mark.parametrize("shop", ["sqlite-async", "postgresql-async"], indirect=True)
-
-
-async def deliver(bus: InMemoryEventBus, event: Event[Any]) -> None:
-    async with bus:
-        await bus.publish(event)
-        await bus.join()
 
 
 async def test_it_waits_in_the_outbox_with_its_cause(shop: Shop) -> None:
