@@ -121,6 +121,7 @@ async def test_an_engine_for_sqlite_that_begins_late_is_refused(tmp_path: Path) 
     letter = await refused(bus)
     assert letter.exception_type == f"{SqliteBeginError.__module__}.SqliteBeginError"
     assert begin_immediately.__name__ in letter.message
+    engine.dispose()
 
 
 async def test_a_plain_function_that_returns_a_coroutine_has_not_handled_it(
