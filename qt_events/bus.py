@@ -14,6 +14,7 @@ from qt_events.delivery.forwarding import Forwarding
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscribing.starting import Start
 from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
+from qt_events.delivery.transacting.inbox import Inbox
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import current_attempt
@@ -78,6 +79,7 @@ class EventBus(Protocol):
         within: float | None = None,
         raw: bool | None = None,
         start: Start | None = None,
+        inbox: Inbox | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches, or with lists of them.
 
@@ -87,14 +89,12 @@ class EventBus(Protocol):
             event_type: a type, a topic pattern (`*`, `#`), or an event class.
             handler: any callable that takes the event, or with `batch` a list of events; sync ones
                 run in threads.
-            name: identity of the subscription, on RabbitMQ its queue; made from the handler if
-                left out.
+            name: identity of the subscription, on RabbitMQ its queue; by default the handler's.
             when: handle only events for which this is true.
             retry: RetryPolicy() if left out: 5 attempts, first delay 1 s, doubling.
             concurrency: events of this subscription, or batches, handled at a time in one process;
                 1 keeps their order.
-            broadcast: each process gets each event, instead of one process of all that serve the
-                name.
+            broadcast: each process gets each event, instead of one of those that serve the name.
             prefetch: events that one process takes from the broker before they have an outcome, at
                 least `concurrency`, times `batch`; about a second of work if left out, or the batch
                 that is handled and the next one. No effect in memory.
@@ -104,9 +104,9 @@ class EventBus(Protocol):
                 it is not full; 0.05 if left out.
             raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
                 version, whatever its payload. So do `when` and middleware around the handler.
-            start: the event that a new subscription begins with: "first", or a time with its zone,
-                for what a history has kept, before what is published from "now" on. It is decided
-                once, when the subscription first comes to stand; see docs/history.md.
+            start: the event that a new subscription begins with, decided once: "first", or a time
+                with its zone, for what a history has kept, or "now"; see docs/history.md.
+            inbox: handles an event that comes twice once, in a transaction; see docs/inbox.md.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,

@@ -30,6 +30,7 @@ from qt_events.delivery.subscribing.subscription import (
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.local_fates import LocalFates
 from qt_events.delivery.threads import DaemonThreads
+from qt_events.delivery.transacting.outgoing import current_outgoing
 from qt_events.delivery.waiting.capacity import LATE, Capacity
 from qt_events.delivery.waiting.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.waiting.lanes import Lanes
@@ -68,7 +69,7 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
-    takes_batches = takes_starts = _tells_fates = True
+    takes_batches = takes_inboxes = takes_starts = _tells_fates = True
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class InMemoryEventBus(Hosted):
             self._unbroken = 1.0
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
-            if self.middleware.around_publish:
+            if self.middleware.around_publish or current_outgoing() is not None:
                 await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
                 return
         try:

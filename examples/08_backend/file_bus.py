@@ -67,6 +67,8 @@ def new_name() -> str:
 class FileEventBus(backend.Hosted):
     """An EventBus over the folder of a URL: `file:///var/lib/events`."""
 
+    takes_inboxes = True
+
     def __init__(self, url: str, *, grace: float = 30.0, retry: RetryPolicy | None = None) -> None:
         self.folder, self.grace = Path(url.partition("://")[2]), grace
         self.subscriptions = backend.Subscriptions(retry=retry)

@@ -17,6 +17,7 @@ from qt_events.delivery.subscribing.subscription import (
     pattern_of,
 )
 from qt_events.delivery.telling.fate_telling import FatesHandler, listener
+from qt_events.delivery.transacting.inbox import Inbox, InboxOnBus
 from qt_events.errors import NoRecorderError, NotSupportedError
 from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event
@@ -30,6 +31,9 @@ class BaseBus:
     takes_batches: ClassVar[bool] = False
     #: Whether new subscriptions may begin with old events; subscribe() refuses `start=` otherwise.
     takes_starts: ClassVar[bool] = False
+    #: Whether each publish in a handler goes through `middleware`, which holds it for the handler's
+    #: transaction; subscribe() refuses `inbox=` otherwise.
+    takes_inboxes: ClassVar[bool] = False
     #: Old events come from a history in this process.
     _needs_past: ClassVar[bool] = True
     _past: PastEvents | None = None
@@ -59,12 +63,18 @@ class BaseBus:
         within: float | None = None,
         raw: bool | None = None,
         start: Start | None = None,
+        inbox: Inbox | None = None,
     ) -> Subscription:
         """See EventBus."""
         if batch is not None and not self.takes_batches:
             raise NotSupportedError(
                 f"{type(self).__name__} gives handlers one event at a time: leave batch= out, or "
                 "use memory:// or amqp://"
+            )
+        if inbox is not None and not self.takes_inboxes:
+            raise NotSupportedError(
+                f"{type(self).__name__} publishes at once what a handler publishes: leave inbox= "
+                "out, or use memory:// or amqp://"
             )
         if begins_in_the_past(start):
             self._must_have_past()
@@ -78,6 +88,7 @@ class BaseBus:
             within=within,
             raw=raw,
             start=start,
+            inbox=None if inbox is None else InboxOnBus(inbox, self.middleware),
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 

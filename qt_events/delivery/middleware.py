@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from qt_events.delivery.outcome import Outcome
 from qt_events.delivery.subscribing.subscription import Subscription, is_async
+from qt_events.delivery.transacting.outgoing import outgoing_of
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import checked_event
 from qt_events.events.event import Event
@@ -82,6 +83,7 @@ class HandlerMiddleware(Protocol):
     ) -> object:
         """Await `call_next()`, once, which returns what the handler returned or raises its error.
 
+        It returns DEDUPLICATED where an inbox has kept the event from the handler.
         An error that this raises is the attempt's failure. It cannot make a failed attempt good:
         the handler's error counts even if it is caught here. Its own return value is ignored.
         """
@@ -179,18 +181,28 @@ class MiddlewareStack:
     async def publish(self, event: Event[Any], last: CallPublish) -> None:
         """Publish the event through every around_publish; `last` is the bus's own part.
 
+        In a handler with an inbox its transaction takes the event; the middleware is called when
+        that is committed, and the event is published from there.
+
         Raises:
             InvalidEventError: the bus or a middleware was given something else than an event.
         """
         event, call_next = checked_event(event), last
+        if (outgoing := outgoing_of(self)) is not None:
+            await outgoing.take(event)
+            return
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
         await call_next(event)
 
     def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], None]) -> None:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
+        event, outgoing = checked_event(event), outgoing_of(self)
+        if outgoing is not None:
+            outgoing.take_sync(event)
+            return
         if not self.around_publish:
-            last(checked_event(event))
+            last(event)
             return
 
         async def call(event: Event[Any]) -> None:
@@ -202,8 +214,8 @@ class MiddlewareStack:
 
     async def handle(
         self, event: Event[Any], subscription: Subscription, attempt: int, handler: CallHandler
-    ) -> None:
-        """Call the handler through every around_handle.
+    ) -> object:
+        """Call the handler through every around_handle, and return what it returned.
 
         Raises:
             Exception: the attempt failed; see HandlerMiddleware.
@@ -213,7 +225,7 @@ class MiddlewareStack:
         for around in reversed(self.around_handle):
             here = partial(around, event, subscription, attempt, call_next)
             call_next = partial(call.through, around, here)
-        await call_next()
+        return await call_next()
 
     def around_events(self, events: Sequence[Any]) -> "MiddlewareStack":
         """Return a stack whose around_handle are the around_batch of this one, for one batch."""

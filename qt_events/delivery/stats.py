@@ -98,6 +98,8 @@ class Stats:
         self.delivered = Rows()
         #: Events that a predicate refused, or whose binding is gone.
         self.filtered = Rows()
+        #: Events that an inbox knew to be handled before.
+        self.deduplicated = Rows()
         #: Times that an event was left to another release.
         self.given_back = Rows()
         self.retried = Rows()
@@ -176,6 +178,7 @@ class Stats:
             by_subscription = {
                 "delivered": delivered,
                 "filtered": self.filtered,
+                "deduplicated": self.deduplicated,
                 "given_back": self.given_back,
                 "errors": self.errors,
                 "retries": self.retried,

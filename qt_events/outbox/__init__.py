@@ -9,6 +9,7 @@ tables.py      the tables
 contents.py    what waits, what is dead
 schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema
+inbox/         what was handled, noted in the transaction of the handler
 relaying/      events sent when they are committed
 errors.py      the errors
 """
@@ -37,13 +38,27 @@ from qt_events.outbox.errors import (
     UnknownRowError,
     WrongEngineError,
 )
+from qt_events.outbox.inbox.errors import (
+    BrokenTransactionError,
+    InvalidKeyError,
+    NoInboxError,
+    TransactionConflict,
+    TransactionOverError,
+)
+from qt_events.outbox.inbox.inbox import Inbox
+from qt_events.outbox.inbox.transaction import HandlerTransaction, current_inbox
 from qt_events.outbox.outbox import Outbox
 from qt_events.outbox.tables import metadata
 
 __all__ = [
+    "BrokenTransactionError",
+    "HandlerTransaction",
+    "Inbox",
+    "InvalidKeyError",
     "InvalidOutboxUrlError",
     "KeptEvent",
     "MissingExtraError",
+    "NoInboxError",
     "NoTransactionError",
     "NotAwaitedError",
     "Outbox",
@@ -53,8 +68,11 @@ __all__ = [
     "OutboxUnavailableError",
     "SqliteBeginError",
     "State",
+    "TransactionConflict",
+    "TransactionOverError",
     "UnknownRowError",
     "WrongEngineError",
     "begin_immediately",
+    "current_inbox",
     "metadata",
 ]

@@ -20,6 +20,7 @@ from qt_events.delivery.subscribing.subscription import (
     pattern_of,
 )
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.transacting.outgoing import current_outgoing
 from qt_events.errors import BusStateError, InvalidUrlError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt
@@ -75,7 +76,7 @@ class CeleryEventBus(Hosted):
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
-    takes_batches = _tells_fates = True
+    takes_batches = takes_inboxes = _tells_fates = True
 
     def __init__(
         self,
@@ -178,7 +179,7 @@ class CeleryEventBus(Hosted):
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus. Returns when the broker has confirmed the event."""
         event = checked_event(event)
-        if self.middleware.around_publish:
+        if self.middleware.around_publish or current_outgoing() is not None:
             await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
         else:
             await self._publish(event, mandatory=mandatory)
@@ -234,10 +235,8 @@ class CeleryEventBus(Hosted):
             return
         self.outstanding.forget(event.id)
         if mandatory:
-            raise UnroutableError(
-                f"no queue is bound for {event.type!r}: subscribe first, or publish without "
-                "mandatory"
-            )
+            advice = "subscribe first, or publish without mandatory"
+            raise UnroutableError(f"no queue is bound for {event.type!r}: {advice}")
 
     # Subscribe
 

@@ -146,7 +146,7 @@ async def deliver_batch(
         called = within(around, subscription, 1, executor, call)
     else:
         called = copy(subscription)
-        called.handler = call
+        called.called = call
     called.when, called.raw, called.retry = None, False, _UNDECIDED
     try:
         begun = begin(_NO_EVENT, called, 1, executor, watch, slow_after)
@@ -175,7 +175,7 @@ def asked(
         return None
     view = copy(subscription)
     # Turned round, for a handler that has ended is logged.
-    view.when, view.handler, view.is_async = partial(_refuses, subscription.when), _nothing, False
+    view.when, view.called, view.is_async = partial(_refuses, subscription.when), _nothing, False
     outcome = begin(event, view, attempt, None, watch, SLOW_AFTER)
     if outcome is SKIPPED:
         return None

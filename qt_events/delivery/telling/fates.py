@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from qt_events.delivery.outcome import (
     DeadLetter,
+    Deduplicated,
     Done,
     Failure,
     GivenBack,
@@ -38,6 +39,8 @@ class FateOutcome(StrEnum):
     DONE = "done"
     #: A predicate or a removed pattern kept it from the handler.
     FILTERED = "filtered"
+    #: Its inbox knew that it was handled before.
+    DEDUPLICATED = "deduplicated"
     #: The attempt failed, and another one follows.
     RETRIED = "retried"
     #: No attempt was made: it waits for another release.
@@ -90,6 +93,7 @@ class Ending(NamedTuple):
 
 
 _DONE, _FILTERED = Ending(FateOutcome.DONE), Ending(FateOutcome.FILTERED)
+_DEDUPLICATED = Ending(FateOutcome.DEDUPLICATED)
 
 
 def ending_of(outcome: Outcome) -> Ending:
@@ -99,6 +103,8 @@ def ending_of(outcome: Outcome) -> Ending:
             return _DONE
         case Done():
             return _FILTERED
+        case Deduplicated():
+            return _DEDUPLICATED
         case Retry(delay=delay, failure=failure):
             return _failed(FateOutcome.RETRIED, _bounded(failure.exception_type), failure, delay)
         case GivenBack(delay=delay, failure=failure):

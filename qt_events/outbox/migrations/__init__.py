@@ -2,6 +2,6 @@
 
 from qt_events.databases.migrating import Migrations
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "outbox_version"
 migrations = Migrations("qt_events.outbox:migrations", VERSION_TABLE, HEAD)
