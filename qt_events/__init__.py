@@ -10,6 +10,7 @@ The life of an event, and where to read about each part of it:
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     history/         every event and its fate, kept and asked for
+    outbox/          events on the local disk while the broker is away
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batching.batches import BatchFailed
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscribing.subscription import Component, EventHandler, Subscription
@@ -63,6 +65,10 @@ from qt_events.errors import (
     PublishRefusedError,
     PublishTimeoutError,
     QtEventsError,
+    SpoolError,
+    SpoolFileError,
+    SpoolFullError,
+    SpoolInUseError,
     SubscriptionTakenError,
     TopologyError,
     TypeMismatchError,
@@ -160,6 +166,7 @@ __all__ = [
     "PolicyUpdatedEvent",
     "PublishRefusedError",
     "PublishTimeoutError",
+    "Published",
     "QtEventsError",
     "RawEvent",
     "Redelivers",
@@ -168,6 +175,10 @@ __all__ = [
     "RetryPolicy",
     "RiskMode",
     "Side",
+    "SpoolError",
+    "SpoolFileError",
+    "SpoolFullError",
+    "SpoolInUseError",
     "Stage",
     "StrategyPromoted",
     "StrategyPromotedEvent",

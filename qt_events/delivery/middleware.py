@@ -11,6 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, Protocol
 
 from qt_events.delivery.outcome import Outcome
+from qt_events.delivery.publishing.published import CONFIRMED, Published
 from qt_events.delivery.subscribing.subscription import Subscription, is_async
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import checked_event
@@ -18,8 +19,8 @@ from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")
 
-#: Publishes the event: the next middleware, or the bus.
-CallPublish = Callable[[Event[Any]], Awaitable[None]]
+#: Publishes the event: the next middleware, or the bus. Returns who has it then.
+CallPublish = Callable[[Event[Any]], Awaitable[Published]]
 #: Calls the next middleware, or the handler; returns what the handler returned.
 CallHandler = Callable[[], Awaitable[object]]
 
@@ -176,8 +177,10 @@ class MiddlewareStack:
 
     # Publish
 
-    async def publish(self, event: Event[Any], last: CallPublish) -> None:
+    async def publish(self, event: Event[Any], last: CallPublish) -> Published:
         """Publish the event through every around_publish; `last` is the bus's own part.
+
+        Return what that has returned, whatever a middleware does.
 
         Raises:
             InvalidEventError: the bus or a middleware was given something else than an event.
@@ -185,18 +188,19 @@ class MiddlewareStack:
         event, call_next = checked_event(event), last
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
-        await call_next(event)
+        return await call_next(event)
 
-    def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], None]) -> None:
+    def publish_sync(
+        self, event: Event[Any], last: Callable[[Event[Any]], Published]
+    ) -> Published:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
         if not self.around_publish:
-            last(checked_event(event))
-            return
+            return last(checked_event(event))
 
-        async def call(event: Event[Any]) -> None:
-            last(event)
+        async def call(event: Event[Any]) -> Published:
+            return last(event)
 
-        asyncio.run(self.publish(event, call))
+        return asyncio.run(self.publish(event, call))
 
     # Handle
 
@@ -266,24 +270,27 @@ async def _publish_through(
     around: Callable[[Event[Any], CallPublish], Awaitable[object]],
     call_next: CallPublish,
     event: Event[Any],
-) -> None:
+) -> Published:
+    published = CONFIRMED
     failure: BaseException | None = InvalidMiddlewareError(
         f"{_named(around)} returned, but no call_next(event) has come to its end: the event is not "
         "published. Await call_next(event), or raise an error of your own"
     )
 
-    async def call(event: Event[Any]) -> None:
-        nonlocal failure
+    async def call(event: Event[Any]) -> Published:
+        nonlocal failure, published
         try:
-            await call_next(checked_event(event))
+            published = await call_next(checked_event(event))
         except BaseException as error:
             failure = error
             raise
         failure = None
+        return published
 
     await around(event, call)
     if failure is not None:
         raise failure
+    return published
 
 
 class _HandlerCall:

@@ -48,6 +48,13 @@ class Request:
         "routed",
     )
 
+    #: It may go to a spool in place of the broker.
+    spools = False
+    #: It has gone there, and waits for the disk or is on it.
+    diverted = False
+    #: It is on the disk.
+    spooled = False
+
     def __init__(self, first: Preparation | None = None) -> None:
         self.first = first
         self.loop: asyncio.AbstractEventLoop | None = None  #: the waiter's; None for a plain thread
@@ -93,6 +100,20 @@ class PublishRequest(Request):
         super().__init__(first)
         self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
+
+
+class SpoolablePublish(PublishRequest):
+    """Publish of an event that may wait on the local disk: where it goes does not matter to it."""
+
+    __slots__ = ("diverted", "spooled")
+
+    spools = True
+
+    def __init__(
+        self, exchange: str, routing_key: str, content: Content, *, first: Preparation | None = None
+    ) -> None:
+        super().__init__(exchange, routing_key, content, first=first, must_route=False)
+        self.diverted = self.spooled = False
 
 
 class DeclareRequest(Request):

@@ -1,0 +1,14 @@
+"""Published: where an event is when its publish returns."""
+
+from enum import StrEnum
+
+
+class Published(StrEnum):
+    """Result of a publish: who has the event safely."""
+
+    CONFIRMED = "confirmed"  #: the backend: over RabbitMQ, the broker has confirmed it
+    SPOOLED = "spooled"  #: this machine's disk, until the broker is back; see docs/spool.md
+
+
+# Read once for each publish: a name of the module takes less than an attribute of the class.
+CONFIRMED, SPOOLED = Published.CONFIRMED, Published.SPOOLED
