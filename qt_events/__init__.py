@@ -10,7 +10,8 @@ The life of an event, and where to read about each part of it:
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     history/         every event and its fate, kept and asked for
-    outbox/          events on the local disk while the broker is away
+    outbox/          events added in the transaction of the rows they are about, and a spool
+    databases/       what is about SQLite and PostgreSQL, whatever is kept in them
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batching.batches import BatchFailed
-from qt_events.delivery.publishing.published import Published
+from qt_events.delivery.forwarding import Forwards
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscribing.subscription import Component, EventHandler, Subscription
@@ -62,6 +63,7 @@ from qt_events.errors import (
     NoRecorderError,
     NotSupportedError,
     PoisonError,
+    PublishNackedError,
     PublishRefusedError,
     PublishTimeoutError,
     QtEventsError,
@@ -136,6 +138,7 @@ __all__ = [
     "Fate",
     "FateOutcome",
     "ForeignConsumersError",
+    "Forwards",
     "HealthStatus",
     "HealthStatusChanged",
     "HealthStatusChangedEvent",
@@ -164,6 +167,7 @@ __all__ = [
     "PoisonError",
     "PolicyUpdated",
     "PolicyUpdatedEvent",
+    "PublishNackedError",
     "PublishRefusedError",
     "PublishTimeoutError",
     "Published",

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.forwarding import Forwarding
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.subscribing.starting import Start
@@ -18,6 +19,7 @@ from qt_events.errors import BackendError, BusStateError, InvalidOptionError, In
 from qt_events.event_loop import running_loop
 from qt_events.events.current import current_attempt
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent, as_event
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -209,6 +211,20 @@ class Hosted(BaseBus, ABC):
     #: Seconds that the end gives to events without an outcome.
     grace: float
     _runner: asyncio.Task[None] | None = None
+    #: Publishes events that were kept as bytes; None if they are decoded for it.
+    _forwarding: Forwarding | None = None
+
+    @abstractmethod
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        """See EventBus."""
+
+    async def forward(self, event: RawEvent) -> None:
+        """See Forwards."""
+        forwarding = self._forwarding
+        if forwarding is None or forwarding.needs_event:
+            await self.publish(as_event(event))
+        else:
+            await forwarding.send(event)
 
     @abstractmethod
     async def run_forever(self, *, handle_signals: bool = False) -> None:

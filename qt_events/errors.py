@@ -169,6 +169,10 @@ class PublishRefusedError(BrokerError):
     """
 
 
+class PublishNackedError(PublishRefusedError):
+    """Publish that the broker could not store: a queue is full, or has lost its majority."""
+
+
 class TopologyError(BrokerError):
     """Queue or exchange on the broker that differs from its declaration; the text says how."""
 

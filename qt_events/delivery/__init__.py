@@ -16,6 +16,7 @@ middleware.py      code of the user's around publishes and handlers, and observe
 observed.py        attempts as observers see them: with the time that they took
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never
+forwarding.py      an event that was kept as bytes, published
 redelivering.py    an event sent again, to one subscription
 stats.py           the counters behind get_stats(), and reports of slow handlers
 """

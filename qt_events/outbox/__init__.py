@@ -1,4 +1,55 @@
-"""Outbox: rows and events in one transaction. The extra `outbox`.
+"""Outbox: events added in the transaction of the rows they are about. The extra `outbox`.
 
+outbox.py      Outbox, the part that users see
+joining.py     one row written in a transaction of the user's own
+rows.py        an event as a row, and back
+engines.py     engines checked, transactions of the outbox's own
+tables.py      the tables
+schema.py      the tables made, brought up to date, or refused
+migrations/    versions of the schema
+relaying/      events sent when they are committed
 spool/         events on the local disk while the broker is away
+errors.py      the errors
 """
+
+try:
+    import alembic  # noqa: F401
+    import sqlalchemy.ext.asyncio  # noqa: F401
+except ImportError as error:
+    from qt_events.outbox.errors import MissingExtraError
+
+    raise MissingExtraError(
+        f"an outbox needs {error.name}: pip install 'qt-events[outbox]'"
+    ) from None
+
+from qt_events.outbox.engines import begin_immediately
+from qt_events.outbox.errors import (
+    InvalidOutboxUrlError,
+    MissingExtraError,
+    NotAwaitedError,
+    NoTransactionError,
+    OutboxError,
+    OutboxSchemaError,
+    OutboxUnavailableError,
+    SqliteBeginError,
+    UnknownRowError,
+    WrongEngineError,
+)
+from qt_events.outbox.outbox import Outbox
+from qt_events.outbox.tables import metadata
+
+__all__ = [
+    "InvalidOutboxUrlError",
+    "MissingExtraError",
+    "NoTransactionError",
+    "NotAwaitedError",
+    "Outbox",
+    "OutboxError",
+    "OutboxSchemaError",
+    "OutboxUnavailableError",
+    "SqliteBeginError",
+    "UnknownRowError",
+    "WrongEngineError",
+    "begin_immediately",
+    "metadata",
+]

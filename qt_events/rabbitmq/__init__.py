@@ -17,6 +17,7 @@ messages/      a message as plain data
 dead_letters/  dead letters on the broker
 operating/     an operator's work: inventory, permissions, Flower
 eager.py       `task_always_eager`: publish runs the handlers itself
+forwarding.py  events that were kept as bytes, published
 redelivering.py  an event sent again, to one subscription
 compat/        private names of py-amqp, kombu and Celery
 """

@@ -31,6 +31,7 @@ from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.assembly import new_runtime
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.forwarding import Forwarding
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.publishing.requests import (
@@ -133,6 +134,7 @@ class CeleryEventBus(Hosted):
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
         self._redelivery = Redelivery(self.runtime, self._eager)
+        self._forwarding = Forwarding(self.runtime)
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from qt_events.databases.columns import index_text, is_cut
 from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.errors import MessageError
 from qt_events.events.cloudevents import CONTENT_TYPE
@@ -25,10 +26,9 @@ from qt_events.history.store import (
     StoreStats,
     number_in_page,
 )
-from qt_events.history.stores.columns import index_text, is_cut
 from qt_events.history.stores.database import Database
 from qt_events.history.stores.insertion import Insertion
-from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates
+from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates, metadata
 
 # All types by as many look-ups in an index, whatever the number of events.
 _TYPES = sa.text(
@@ -175,7 +175,7 @@ class SqlStore:
             return StoreStats(
                 events=sum(types.values()),
                 fates=connection.scalar(sa.select(sa.func.count()).select_from(fates)) or 0,
-                bytes=self._database.dialect.size(connection),
+                bytes=self._database.dialect.size(connection, metadata.tables),
                 first=first,
                 last=last,
                 by_type=dict(sorted(types.items(), key=lambda each: (-each[1], each[0]))),

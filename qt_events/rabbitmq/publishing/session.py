@@ -14,7 +14,12 @@ from amqp import Channel
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
+from qt_events.errors import (
+    PublishNackedError,
+    PublishRefusedError,
+    QtEventsError,
+    TopologyError,
+)
 from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE, Writer, writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
@@ -308,7 +313,7 @@ class Session:
     def _on_nack(self, tag: int, multiple: Any) -> None:
         for request in self._unconfirmed.settle(tag, multiple=bool(multiple)):
             if not self._nacked.add(request, monotonic()):
-                request.error = PublishRefusedError(
+                request.error = PublishNackedError(
                     f"the broker could not store {request.routing_key!r} "
                     f"({request.nacks} nacks: {FULL}); try again"
                 )
