@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.forwarding import Forwards
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscribing.subscription import Component, EventHandler, Subscription

@@ -46,8 +46,8 @@ class EventBus(Protocol):
         """Hand the event to every subscription whose pattern matches its type.
 
         When it returns, the backend has the event safely, or with `spool=` this machine's disk has
-        it, and its result says which. Inside a handler the event inherits the
-        handled one's correlation id and is caused by it. `mandatory` makes an event that nobody is
+        it, and its result says which. Inside a handler the event inherits the handled one's
+        correlation id and is caused by it. `mandatory` makes an event that nobody is
         subscribed to an error; of an event that was spooled nobody can know that.
 
         Raises:
@@ -215,7 +215,7 @@ class Hosted(BaseBus, ABC):
     _forwarding: Forwarding | None = None
 
     @abstractmethod
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus."""
 
     async def forward(self, event: RawEvent) -> None:

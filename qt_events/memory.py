@@ -319,7 +319,8 @@ class InMemoryEventBus(Hosted):
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
         if follows.again_after is None:
             return False
-        self._retries.add((event, subscription, open_, attempts.after(follows)), follows.again_after)
+        attempts = attempts.after(follows)
+        self._retries.add((event, subscription, open_, attempts), follows.again_after)
         return True
 
     # Join and stop

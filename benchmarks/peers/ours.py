@@ -69,7 +69,7 @@ def subscribed(times: int = 1) -> CeleryEventBus:
     return bus
 
 
-def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
+def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[object]]:
     return lambda number: bus.publish(TradeExecutedEvent.create(**fields(number)))
 
 

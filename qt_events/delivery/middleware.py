@@ -19,8 +19,9 @@ from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")
 
-#: Publishes the event: the next middleware, or the bus. Returns who has it then.
-CallPublish = Callable[[Event[Any]], Awaitable[Published]]
+#: Publishes the event: the next middleware, or the bus. Its result is the Published; Any, so that
+#: middleware which has no use for it may call it an Awaitable[None].
+CallPublish = Callable[[Event[Any]], Awaitable[Any]]
 #: Calls the next middleware, or the handler; returns what the handler returned.
 CallHandler = Callable[[], Awaitable[object]]
 
@@ -188,16 +189,16 @@ class MiddlewareStack:
         event, call_next = checked_event(event), last
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
-        return await call_next(event)
+        published: Published = await call_next(event)
+        return published
 
-    def publish_sync(
-        self, event: Event[Any], last: Callable[[Event[Any]], Published]
-    ) -> Published:
+    def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], Any]) -> Published:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
         if not self.around_publish:
-            return last(checked_event(event))
+            published: Published = last(checked_event(event))
+            return published
 
-        async def call(event: Event[Any]) -> Published:
+        async def call(event: Event[Any]) -> Any:
             return last(event)
 
         return asyncio.run(self.publish(event, call))
@@ -277,7 +278,7 @@ async def _publish_through(
         "published. Await call_next(event), or raise an error of your own"
     )
 
-    async def call(event: Event[Any]) -> Published:
+    async def call(event: Event[Any]) -> Any:
         nonlocal failure, published
         try:
             published = await call_next(checked_event(event))

@@ -29,7 +29,7 @@ def new_runtime(
     serving: Serving,
     *,
     subscriptions: Subscriptions,
-    service: str,
+    service: str | None,
     spool: SpoolOption,
 ) -> Runtime:
     """Put the parts of a bus together; nothing is connected or opened yet."""
@@ -65,9 +65,7 @@ def new_runtime(
     return runtime
 
 
-def _spooling(
-    spool: SpoolOption, settings: Settings, relayed: "_SpooledEvents"
-) -> Spooling | None:
+def _spooling(spool: SpoolOption, settings: Settings, relayed: "_SpooledEvents") -> Spooling | None:
     found = spool_of(spool)
     if found is None:
         return None

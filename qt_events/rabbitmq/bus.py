@@ -209,9 +209,8 @@ class CeleryEventBus(Hosted):
 
     def _request(self, event: Event[Any]) -> PublishRequest:
         topology, content, first = self.topology, to_amqp(event), self.declarations
-        if self.publisher.spooling is not None:
-            return SpoolablePublish(topology.events, event.type, content, first=first)
-        return PublishRequest(topology.events, event.type, content, first=first, must_route=False)
+        make = PublishRequest if self.publisher.spooling is None else SpoolablePublish
+        return make(topology.events, event.type, content, first=first, must_route=False)
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
@@ -342,7 +341,7 @@ class CeleryEventBus(Hosted):
 
         `queue_size` counts publishes in flight and events held here, not those that wait on the
         broker, where another process may take them; `waiting` counts by cause the publishes that
-        have waited for more than a second; `spool` has state and size of the spool, if there is one.
+        have waited for more than a second; `spool` has state and size of the spool, if any.
         """
         return self.stats.snapshot(
             queue_size=self.publisher.in_flight + self.serving.held,

@@ -41,7 +41,7 @@ class SpoolEntry:
 
 
 def stats(path: Path) -> list[SpoolStats]:
-    """Return the size of each file that there is. SpoolFileError: there is none, or a broken one."""
+    """Return the size of each file. SpoolFileError: there is none, or a broken one."""
     return [_stats(each) for each in _existing(path)]
 
 
@@ -65,9 +65,7 @@ def entries(path: Path, *, aside: bool, limit: int) -> Iterator[SpoolEntry]:
         with named(each), closing(_connect(each)) as connection:
             found = connection.execute(sql, (aside, limit)).fetchall()
         for place, event_id, event_type, size, since, reason in found:
-            yield SpoolEntry(
-                str(each), place, event_id, event_type, size, _time(since), reason
-            )
+            yield SpoolEntry(str(each), place, event_id, event_type, size, _time(since), reason)
         limit -= len(found)
 
 

@@ -23,7 +23,15 @@ _COUNTS = """
 SELECT count(*) - count(reason), count(reason), coalesce(sum(length(body) + ?), 0) FROM spooled
 """
 # One text for any number of places.
-_LISTED = "IN (SELECT value FROM json_each(?))"
+_COUNTS_OF = """
+SELECT count(*) - count(reason), count(reason), coalesce(sum(length(body) + ?), 0) FROM spooled
+WHERE place IN (SELECT value FROM json_each(?))
+"""
+_REMOVE = "DELETE FROM spooled WHERE place IN (SELECT value FROM json_each(?))"
+_SET_ASIDE = """
+UPDATE spooled SET reason = ?
+WHERE reason IS NULL AND place IN (SELECT value FROM json_each(?))
+"""
 # Closing one of the parent's in a forked child would end the parent's locks on the file.
 _inherited: list[sqlite3.Connection] = []
 
@@ -124,10 +132,9 @@ class SpoolFile:
             return
         listed = json.dumps(list(places))
         with self._writing() as connection:
-            waiting, aside, size = connection.execute(
-                f"{_COUNTS} WHERE place {_LISTED}", (OVERHEAD, listed)
-            ).fetchone()
-            connection.execute(f"DELETE FROM spooled WHERE place {_LISTED}", (listed,))
+            found = connection.execute(_COUNTS_OF, (OVERHEAD, listed)).fetchone()
+            connection.execute(_REMOVE, (listed,))
+        waiting, aside, size = found
         self.counts.waiting -= waiting
         self.counts.aside -= aside
         self.counts.bytes -= size
@@ -149,9 +156,9 @@ class SpoolFile:
         return [event_id for _, event_id in expired]
 
     def _move_aside(self, places: Sequence[int], reason: str) -> None:
-        sql = f"UPDATE spooled SET reason = ? WHERE reason IS NULL AND place {_LISTED}"
         with self._writing() as connection:
-            moved = connection.execute(sql, (reason, json.dumps(list(places)))).rowcount
+            values = (reason, json.dumps(list(places)))
+            moved = connection.execute(_SET_ASIDE, values).rowcount
         self.counts.waiting -= moved
         self.counts.aside += moved
         self._find_oldest()
@@ -217,4 +224,3 @@ class SpoolFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-

@@ -39,6 +39,7 @@ class Request:
         "admitted",
         "asked",
         "deadline",
+        "diverted",
         "ended",
         "error",
         "first",
@@ -46,14 +47,11 @@ class Request:
         "loop",
         "nacks",
         "routed",
+        "spooled",
     )
 
     #: It may go to a spool in place of the broker.
     spools = False
-    #: It has gone there, and waits for the disk or is on it.
-    diverted = False
-    #: It is on the disk.
-    spooled = False
 
     def __init__(self, first: Preparation | None = None) -> None:
         self.first = first
@@ -66,6 +64,8 @@ class Request:
         self.error: BaseException | None = None
         self.nacks = 0  #: number of times that the broker could not store it
         self.routed = True  #: at least one queue took it
+        self.diverted = False  #: it has gone to a spool, and waits for the disk or is on it
+        self.spooled = False  #: it is on the disk
 
     def await_on(self, loop: asyncio.AbstractEventLoop | None, timeout: float) -> None:
         """Create the future, on this loop or for a plain thread."""
@@ -105,15 +105,9 @@ class PublishRequest(Request):
 class SpoolablePublish(PublishRequest):
     """Publish of an event that may wait on the local disk: where it goes does not matter to it."""
 
-    __slots__ = ("diverted", "spooled")
+    __slots__ = ()
 
     spools = True
-
-    def __init__(
-        self, exchange: str, routing_key: str, content: Content, *, first: Preparation | None = None
-    ) -> None:
-        super().__init__(exchange, routing_key, content, first=first, must_route=False)
-        self.diverted = self.spooled = False
 
 
 class DeclareRequest(Request):

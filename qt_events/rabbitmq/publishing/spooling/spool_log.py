@@ -69,7 +69,7 @@ class SpoolLog:
             self.where,
         )
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Log a fault of the disk, or a declaration that the broker refuses; each text once."""
         if str(error) != self._fault:
             self._fault = str(error)

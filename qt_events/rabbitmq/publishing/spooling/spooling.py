@@ -55,9 +55,7 @@ class Spooling:
         self._after, self._patience = after, max(after, patience)
         self._file: OpenSpool | None = None
 
-    def attach(
-        self, queue: RequestQueue, state: PublisherState, waiting: WaitingPublishes
-    ) -> None:
+    def attach(self, queue: RequestQueue, state: PublisherState, waiting: WaitingPublishes) -> None:
         """Take the publishes of this queue. Called once a process."""
         self._queue, self._state, self._waiting = queue, state, waiting
         self.log = SpoolLog(self._spool.where)
