@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qt_events.errors import SpoolFileError, SpoolFullError
+from qt_events.outbox.spool.locking import calling_sqlite
 
 _KEPT = "nothing in it is deleted"
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -17,7 +18,8 @@ _PRIMARY = 0xFF
 def named(path: Path) -> Iterator[None]:
     """Raise errors of SQLite and of the operating system as a SpoolError about this file."""
     try:
-        yield
+        with calling_sqlite:
+            yield
     except sqlite3.Error as error:
         raise _of_sqlite(path, error) from error
     except OSError as error:

@@ -1,9 +1,19 @@
-"""FileLock: a file is one process's, for as long as it lives."""
+"""FileLock: a file is one process's, for as long as it lives; and forks wait for SQLite."""
 
 import fcntl
 import os
+import threading
 from pathlib import Path
 from typing import Self
+
+#: Held by whoever calls SQLite: a child that was forked meanwhile would find SQLite's own locks
+#: taken, for ever.
+calling_sqlite = threading.RLock()
+os.register_at_fork(
+    before=calling_sqlite.acquire,
+    after_in_parent=calling_sqlite.release,
+    after_in_child=calling_sqlite.release,
+)
 
 
 class FileLock:

@@ -1,5 +1,6 @@
 """Relay: what is on the disk goes to the broker, in order."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,7 @@ _PAGE = 100  # events that are read at once
 # Seconds for which the publisher tries an event again that the broker could not store. Others wait
 # behind it for so long, at most.
 _NACKED = 2.0
+_HELD_UP = 0.3  # seconds in which a confirm comes, mostly
 _PASS = 4.0  # seconds of new events before those that were left behind are tried again
 _PAUSE = 1.0  # seconds before everything is tried again, after a refusal that is not an event's own
 
@@ -60,12 +62,13 @@ class Relay:
     ) -> None:
         self._spool, self._queue, self._relayed, self._log = spool, queue, relayed, log
         self._wake = wake
-        self._in_flight: dict[int, int] = {}  # bytes, by place
+        self._in_flight: dict[int, tuple[int, float]] = {}  # bytes and begin, by place
         self._size = 0  # bytes of all of them
         # Filled by the publisher's thread.
         self._ended: deque[tuple[SpooledEvent, PublishRequest]] = deque()
         self._last = 0  # place of the last one that was sent in this pass
         self._left = False  # something before that is to be sent again
+        self._at_end = False  # nothing is behind it
         self._pass_ends = self._not_before = 0.0  # by time.monotonic()
         self.sent = 0  #: number of confirmed ones
 
@@ -73,6 +76,17 @@ class Relay:
     def is_idle(self) -> bool:
         """True if there is nothing to send, and nothing on its way."""
         return not self._in_flight and not self._ended and not self._spool.counts.waiting
+
+    @property
+    def all_on_their_way(self) -> bool:
+        """True if the last look found nothing more to send."""
+        return self._at_end
+
+    @property
+    def is_held_up(self) -> bool:
+        """True if something that was sent is not confirmed for a while, or is to be sent again."""
+        _, oldest = next(iter(self._in_flight.values()), (0, math.inf))
+        return self._left or monotonic() - oldest > _HELD_UP
 
     def start_again(self) -> None:
         """Begin with the first event again: an operator has changed something."""
@@ -89,6 +103,7 @@ class Relay:
                 return
             self._last, self._left = 0, False
             self._pass_ends = monotonic() + _PASS
+        self._at_end = False
         while self._send_page():
             pass
 
@@ -110,7 +125,8 @@ class Relay:
             self._last = event.place
             if event.place not in self._in_flight:
                 self._send(event)
-        return bool(page)
+        self._at_end = not page
+        return not self._at_end
 
     def _send(self, event: SpooledEvent) -> None:
         try:
@@ -120,12 +136,12 @@ class Relay:
             return
         request.await_on(None, _NACKED)
         request.future.add_done_callback(partial(self._note, event, request))
-        self._in_flight[event.place] = len(event.body)
+        self._in_flight[event.place] = len(event.body), monotonic()
         self._size += len(event.body)
         try:
             self._queue.put(request, wait_for_room=False)
         except BusStateError:
-            self._size -= self._in_flight.pop(event.place)
+            self._size -= self._in_flight.pop(event.place)[0]
 
     def _set_aside(self, event: SpooledEvent, error: QtEventsError) -> None:
         reason = text_of(error)
@@ -142,7 +158,7 @@ class Relay:
         before = self.sent
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
         for event, _ in ended:
-            self._size -= self._in_flight.pop(event.place, 0)
+            self._size -= self._in_flight.pop(event.place)[0]
         try:
             self._spool.remove([event.place for event, request in ended if request.error is None])
             for event, request in ended:

@@ -12,6 +12,7 @@ from qt_events.delivery.publishing.spooling import NewEvent, OpenSpool, Spool, S
 from qt_events.errors import SpoolError
 from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request, resolve
+from qt_events.rabbitmq.publishing.spooling.pace import Pace
 from qt_events.rabbitmq.publishing.spooling.relay import Relay, Relayed
 from qt_events.rabbitmq.publishing.spooling.spool_log import SpoolLog
 from qt_events.rabbitmq.publishing.state import PublisherState
@@ -22,11 +23,7 @@ logger = logging.getLogger("qt_events")
 _TOGETHER = 0.02  # seconds: publishes that wait too long within this time are spooled together
 _SHORTEST = 0.05  # seconds between two looks at publishes that wait
 _LOOK = 0.2  # seconds between two looks whether the broker is back
-_WRITTEN = 1_000  # events of one transaction
-# Events of one transaction while the broker takes others, beside half as many as it has taken: the
-# spool gets empty, however much is published meanwhile.
-_LEAST = 10
-_BYTES = 16 * 1024 * 1024  # of their bodies
+_BYTES = 16 * 1024 * 1024  # of the bodies in one transaction
 
 
 class Way(StrEnum):
@@ -62,6 +59,7 @@ class Spooling:
         self.way = Way.OPENING
         self._counts = SpoolCounts()
         self._pending: deque[tuple[Request, bool]] = deque()
+        self._pace = Pace()
         self._wake, self._closing = threading.Event(), False
         self._thread: threading.Thread | None = None
         queue.divert(self._take)
@@ -155,12 +153,23 @@ class Spooling:
         elif relay.is_idle and self._state.ready:
             self._end(relay)
         if self.way is Way.SPOOLING:
-            is_ready = self._state.ready and not self._closing
-            self._write(spool, _LEAST + confirmed // 2 if is_ready else _WRITTEN)
-            if is_ready:
-                relay.send()
-            self.log.goes_on(spool.counts)
+            self._write_and_send(spool, relay, confirmed)
         self.log.worked()
+
+    def _write_and_send(self, spool: OpenSpool, relay: Relay, confirmed: int) -> None:
+        state = self._state
+        sends = state.connected and not state.blocked and not self._closing
+        most = self._pace.allowed(
+            monotonic(),
+            is_away=not sends,
+            sent=confirmed,
+            all_on_their_way=relay.all_on_their_way,
+            held_up=relay.is_held_up,
+        )
+        self._write(spool, most)
+        if sends:
+            relay.send()
+        self.log.goes_on(spool.counts)
 
     def _opened(self) -> tuple[OpenSpool, Relay]:
         if self._file is None:
@@ -211,7 +220,8 @@ class Spooling:
         for request, refusal in zip(batch, refusals, strict=True):
             request.error, request.spooled = refusal, refusal is None
         resolve(batch)
-        if self._pending:
+        self._pace.wrote(len(batch), monotonic())
+        if self._pending and len(batch) == most:
             self._wake.set()
 
     def _next_batch(self, most: int) -> list[Any]:
@@ -232,10 +242,12 @@ class Spooling:
         return [self._pending.popleft() for _ in range(len(self._pending))]
 
     def _leave(self) -> None:
-        if self._file is not None:
-            self.log.closed(self._file.counts)
+        # First: a child that is forked from now on has nothing to leave to its parent.
+        spool, self._file = self._file, None
+        if spool is not None:
+            self.log.closed(spool.counts)
             with suppress(SpoolError):
-                self._file.close()
+                spool.close()
 
 
 def _new_event(request: Any) -> NewEvent:
