@@ -38,6 +38,7 @@ ENDING = {
     *(f"topology {each}" for each in ("move", "take-over", "unbind")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
     *(f"history {each}" for each in ("export", "list", "prune", "show", "stats", "trace")),
+    *(f"spool {each}" for each in ("list", "stats", "retry")),
     "history upgrade", "replay", "rerun", "run", "feed", "analytics",
 }  # fmt: skip
 

@@ -123,16 +123,21 @@ def spool_of(spool: object) -> Spool | None:
         InvalidOptionError: it means nothing.
         SpoolError: it is a path, and what keeps a spool in a file is not installed.
     """
-    if spool is None or (isinstance(spool, Spool) and not isinstance(spool, type)):
-        return spool
+    if spool is None or _is_spool(spool):
+        return cast("Spool | None", spool)
     return _in_file(_path_of(spool))
 
 
 def check_spool(spool: object, after: object) -> None:
     """Check `spool=` and `spool_after=` of a bus that needs neither. InvalidOptionError."""
     positive_seconds("spool_after", after)
-    if spool is not None and not isinstance(spool, Spool):
+    if spool is not None and not _is_spool(spool):
         _path_of(spool)
+
+
+def _is_spool(spool: object) -> bool:
+    # A class has the attributes, too.
+    return isinstance(spool, Spool) and not isinstance(spool, type)
 
 
 def _path_of(spool: object) -> str:
