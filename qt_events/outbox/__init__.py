@@ -3,8 +3,10 @@
 outbox.py      Outbox, the part that users see
 joining.py     one row written in a transaction of the user's own
 rows.py        an event as a row, and back
-engines.py     engines checked, transactions of the outbox's own
+engines.py     engines checked, or made from a URL
+transactions.py  transactions of the outbox's own, with named errors
 tables.py      the tables
+contents.py    what waits, what is dead
 schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema
 relaying/      events sent when they are committed
@@ -22,6 +24,7 @@ except ImportError as error:
         f"an outbox needs {error.name}: pip install 'qt-events[outbox]'"
     ) from None
 
+from qt_events.outbox.contents import KeptEvent, OutboxStats, State
 from qt_events.outbox.engines import begin_immediately
 from qt_events.outbox.errors import (
     InvalidOutboxUrlError,
@@ -40,14 +43,17 @@ from qt_events.outbox.tables import metadata
 
 __all__ = [
     "InvalidOutboxUrlError",
+    "KeptEvent",
     "MissingExtraError",
     "NoTransactionError",
     "NotAwaitedError",
     "Outbox",
     "OutboxError",
     "OutboxSchemaError",
+    "OutboxStats",
     "OutboxUnavailableError",
     "SqliteBeginError",
+    "State",
     "UnknownRowError",
     "WrongEngineError",
     "begin_immediately",

@@ -1,12 +1,7 @@
-"""Engines: yours checked, or one made from a URL; and transactions of the outbox's own."""
+"""Engines: yours checked, or one made from a URL."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import sqlalchemy as sa
@@ -18,17 +13,11 @@ from qt_events.databases import postgresql, sqlite
 from qt_events.databases.urls import DatabaseUrls
 from qt_events.outbox.errors import InvalidOutboxUrlError, SqliteBeginError, WrongEngineError
 
-T = TypeVar("T")
 AnyEngine = TypeVar("AnyEngine", bound=sa.Engine | AsyncEngine)
 
 
-class Run(Protocol):
-    """Calls a function with the connection of a transaction."""
-
-    async def __call__(self, do: Callable[[sa.Connection], T], /) -> T: ...
-
-
 checked_url = DatabaseUrls("outbox", "shop.db", InvalidOutboxUrlError).checked_url
+_PORT = 5432
 _KINDS = ("sqlite", "postgresql")
 _IMMEDIATE = (["BEGIN", "IMMEDIATE"], ["BEGIN", "EXCLUSIVE"])
 _INSTALL = (
@@ -58,6 +47,11 @@ def engine_of(given: object) -> sa.Engine | AsyncEngine:
     if given.dialect.name not in _KINDS:
         raise WrongEngineError(
             f"an outbox is kept in SQLite or PostgreSQL, not in {given.dialect.name!r:.80}"
+        )
+    if given.dialect.name == "sqlite" and given.url.database in {None, "", ":memory:"}:
+        raise WrongEngineError(
+            "a database in memory has one connection for you and the relay, so that nothing could "
+            "be committed or rolled back: give the outbox a file, such as sqlite:///shop.db"
         )
     return _keep_from_children(given)
 
@@ -153,60 +147,5 @@ def place_of(url: sa.URL) -> tuple[object, ...]:
     """Return what two URLs of one database have in common, whatever their drivers."""
     kind = url.get_backend_name()
     if kind != "sqlite":
-        return kind, url.host or "", url.port or 5432, url.database
-    if url.database in {None, "", ":memory:"}:
-        # Each engine has one of its own.
-        return kind, object()
+        return kind, url.host or "", url.port or _PORT, url.database
     return kind, os.path.realpath(str(url.database).removeprefix("file:").partition("?")[0])
-
-
-class Transactions:
-    """Transactions of the outbox's own, for coroutines, whatever the engine's kind."""
-
-    def __init__(self, engine: sa.Engine | AsyncEngine) -> None:
-        self._engine = engine
-        # One thread: a relay does one thing after the other, and SQLite's connections stay in it.
-        self._thread: ThreadPoolExecutor | None = None
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Run]:
-        """Begin a transaction; lend what calls a function with its connection; commit it."""
-        engine = self._engine
-        if isinstance(engine, AsyncEngine):
-            async with engine.begin() as lent:
-                yield lent.run_sync
-            return
-        connection: sa.Connection = await self._call(engine.connect)
-        try:
-            transaction = await self._call(connection.begin)
-            yield partial(self._run, connection)
-            await self._call(transaction.commit)
-        finally:
-            # What is not committed is rolled back.
-            await self._call(connection.close)
-
-    async def run(self, do: Callable[[sa.Connection], T]) -> T:
-        """Call `do` in a transaction, and commit it."""
-        if isinstance(self._engine, AsyncEngine):
-            async with self._engine.begin() as lent:
-                return await lent.run_sync(do)
-        return await self._call(run, self._engine, do)
-
-    async def _run(self, connection: sa.Connection, do: Callable[[sa.Connection], T]) -> T:
-        return await self._call(do, connection)
-
-    async def _call(self, do: Callable[..., T], *arguments: Any) -> T:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "qt_events-outbox")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, do, *arguments)
-
-    def close(self) -> None:
-        """End the thread."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
-
-
-def run(engine: sa.Engine, do: Callable[[sa.Connection], T]) -> T:
-    """Call `do` in a transaction, and commit it."""
-    with engine.begin() as connection:
-        return do(connection)

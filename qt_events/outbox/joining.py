@@ -22,11 +22,10 @@ from qt_events.outbox.errors import (
     WrongEngineError,
 )
 from qt_events.outbox.rows import CHANNEL, OutboxRow, Row, insertion
+from qt_events.outbox.transactions import is_about_tables, no_tables
 
 E = TypeVar("E", bound=Event[Any])
 
-#: PostgreSQL's codes of a table and of a column that are not there.
-_NO_TABLE = ("42P01", "42703")
 _BEGIN = {
     Session: "with session.begin():",
     AsyncSession: "async with session.begin():",
@@ -126,14 +125,9 @@ class Joining:
 
 def _named(error: BaseException | None, engine: sa.Engine) -> OutboxSchemaError | None:
     """Return our error for tables that are not there; all others are the transaction's own."""
-    text = str(error)
-    missing = "no such table" in text or "no column named" in text
-    if missing or getattr(error, "sqlstate", None) in _NO_TABLE:
-        return OutboxSchemaError(
-            f"{shown(engine.url)} has no tables of an outbox, or older ones: `await outbox.open()` "
-            "makes them when your program starts, `qt-events outbox upgrade --store URL` by hand"
-        )
-    return None
+    if error is None or not is_about_tables(error):
+        return None
+    return no_tables(engine.url, error)
 
 
 def _notifying_state() -> sa.ColumnElement[int]:
@@ -177,6 +171,8 @@ def _refuse_open(connection: sa.Connection) -> None:
     forgotten = [each.event for each in added if not each.is_awaited]
     added.clear()
     if forgotten:
+        # To SQLAlchemy the transaction is over, whatever is raised here.
+        connection.dialect.do_rollback(connection.connection)
         raise NotAwaitedError(
             f"{forgotten[0].type!r} was added without `await`, so it was not written, and its "
             "transaction is not committed: write `await outbox.add(connection, event)`"

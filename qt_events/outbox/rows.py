@@ -101,17 +101,26 @@ class OutboxRow:
 registry().map_imperatively(OutboxRow, events)
 
 
+_POSTGRESQL_TYPES = {"time": "bigint", "body": "bytea", "slot": "smallint"}
+
+
 def insertion(dialect: sa.Dialect | str, *, notify: bool) -> str:
     """Return the statement that adds one row, with the driver's placeholders.
 
     On PostgreSQL it wakes the relays, too: at the commit, and once however many rows there are.
     """
     style = dialect if isinstance(dialect, str) else dialect.paramstyle
-    if style == "qmark":
-        places = ", ".join("?" for _ in Row._fields)
-    elif style == "numeric_dollar":
-        places = ", ".join(f"${number}" for number in range(1, len(Row._fields) + 1))
-    else:
-        places = ", ".join("%s" for _ in Row._fields)
-    statement = f"INSERT INTO {events.name} ({', '.join(Row._fields)}) VALUES ({places})"  # noqa: S608  # names of ours
-    return f"{statement} RETURNING pg_notify('{CHANNEL}', '')" if notify else statement
+    numbers = range(1, len(Row._fields) + 1)
+    places = {
+        "qmark": ["?" for _ in numbers],
+        "numeric_dollar": [f"${number}" for number in numbers],
+    }.get(style, ["%s" for _ in numbers])
+    into = f"INSERT INTO {events.name} ({', '.join(Row._fields)})"
+    if not notify:
+        return f"{into} VALUES ({', '.join(places)})"
+    # Not RETURNING: a statement with a result takes half as long again.
+    cast = [
+        f"CAST({place} AS {_POSTGRESQL_TYPES.get(name, 'text')})"
+        for name, place in zip(Row._fields, places, strict=True)
+    ]
+    return f"{into} SELECT {', '.join(cast)} FROM pg_notify('{CHANNEL}', '')"  # noqa: S608  # names of ours

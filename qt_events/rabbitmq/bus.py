@@ -142,8 +142,7 @@ class CeleryEventBus(Hosted):
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
+            raise BusStateError(f"{self.app!r} has a bus already, app.qt_events_bus: one an app")
 
     def _settings(self, *, app_is_users: bool) -> Settings:
         return Settings(
