@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.forwarding import Forwarding
 from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.subscribing.starting import Start
 from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
 from qt_events.delivery.transacting.inbox import Inbox
@@ -42,21 +43,23 @@ class EventBus(Protocol):
     def dead_letters(self) -> "DeadLetters":
         """Events that failed for good."""
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """Hand the event to every subscription whose pattern matches its type.
 
-        When it returns, the backend has the event safely. Inside a handler the event inherits the
-        handled one's correlation id and is caused by it. `mandatory` makes an event that nobody is
-        subscribed to an error.
+        When it returns, the backend has the event safely, or with `spool=` this machine's disk has
+        it, and its result says which. Inside a handler the event inherits the handled one's
+        correlation id and is caused by it. `mandatory` makes an event that nobody is
+        subscribed to an error; of an event that was spooled nobody can know that.
 
         Raises:
             InvalidEventError: that was no event.
             BackpressureError: the bus stayed full for `publish_timeout` seconds.
             BrokerError: it is unknown whether the event was taken; publish the same event again.
+            SpoolError: the spool is full, or its disk fails; the same holds.
             UnroutableError: nobody is subscribed, and `mandatory` was given.
         """
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """Do what `publish` does, for plain threads, sync handlers among them; it blocks.
 
         Raises:

@@ -18,6 +18,8 @@ from qt_events.delivery.deliver import begin
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.publishing.published import CONFIRMED, Published
+from qt_events.delivery.publishing.spooling import SPOOL_AFTER, SpoolOption, check_spool
 from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
@@ -66,7 +68,7 @@ class InMemoryEventBus(Hosted):
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
         service: begins the names that subscriptions are given, as over RabbitMQ.
-        prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
+        prefetch, rollout, spool, spool_after: checked, without effect: there is no broker.
     """
 
     takes_batches = takes_inboxes = takes_starts = _tells_fates = True
@@ -84,8 +86,11 @@ class InMemoryEventBus(Hosted):
         service: str | None = None,
         prefetch: int | None = None,
         rollout: float = 600.0,
+        spool: SpoolOption = None,
+        spool_after: float = SPOOL_AFTER,
     ) -> None:
         positive_seconds("rollout", rollout)
+        check_spool(spool, spool_after)
         self.prefetch = checked_prefetch(prefetch)
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
@@ -133,7 +138,7 @@ class InMemoryEventBus(Hosted):
 
     # Publish
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus. Now and then it lets the loop run, so that handlers keep up."""
         self._unbroken += 1
         if self._unbroken > _BURST:
@@ -145,28 +150,25 @@ class InMemoryEventBus(Hosted):
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
             if self.middleware.around_publish or current_outgoing() is not None:
-                await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
-                return
+                admit = partial(self._admit, mandatory=mandatory)
+                return await self.middleware.publish(event, admit)
         try:
             self._take_free()
         except IndexError:
             await self._enter()
-        subscriptions = self._match(event.type)
+        heard = self._match(event.type)
         # The commonest case by a shorter way, without a lock and without an OpenDeliveries.
-        if (
-            len(subscriptions) == 1
-            and self._lanes.thread == get_ident()
-            and not self._publish_observers
-        ):
+        if len(heard) == 1 and self._lanes.thread == get_ident() and not self._publish_observers:
             self._tally.published[event.type] += 1
-            self._lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
+            self._lane_of(heard[0]).push((event, heard[0], None, FIRST))
         else:
             self._route(event, mandatory=mandatory)
+        return CONFIRMED
 
-    async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _admit(self, event: Event[Any], *, mandatory: bool) -> Published:
         """Publish an event that has come through the middleware."""
         await self._enter()
-        self._route(event, mandatory=mandatory)
+        return self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
         try:
@@ -174,19 +176,19 @@ class InMemoryEventBus(Hosted):
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus. On a bus that does not run it does not wait for a place."""
         event = self._checked(event)
         refuse_on_event_loop()
-        self.middleware.publish_sync(event, partial(self._admit_blocking, mandatory=mandatory))
+        return self.middleware.publish_sync(event, partial(self._admit_sync, mandatory=mandatory))
 
-    def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _admit_sync(self, event: Event[Any], *, mandatory: bool) -> Published:
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
             self._capacity.enter_blocking(patience, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
-        self._route(event, mandatory=mandatory)
+        return self._route(event, mandatory=mandatory)
 
     def _checked(self, event: Event[Any]) -> Event[Any]:
         if self._closed:
@@ -198,13 +200,12 @@ class InMemoryEventBus(Hosted):
         return BackpressureError(f"{why}: {self._full()}")
 
     def _full(self) -> str:
-        held = f"{self._capacity.taken} events are held (max_queue_size={self.max_queue_size})"
-        return f"{held}; {self._lanes.describe_slowest() or 'all wait for a retry'}"
+        return self._capacity.describe(self._lanes.describe_slowest())
 
     def _report_waiting(self) -> None:
         logger.warning("publishes have waited for more than %g s: %s", LATE, self._full())
 
-    def _route(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _route(self, event: Event[Any], *, mandatory: bool) -> Published:
         """Hand an event that has a place to the subscriptions that hear it."""
         subscriptions = self._match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
@@ -212,11 +213,11 @@ class InMemoryEventBus(Hosted):
             self.middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
-            return
+            return CONFIRMED
         self._capacity.leave()
         if mandatory:
-            advice = "subscribe first, or publish without mandatory"
-            raise UnroutableError(f"nobody is subscribed to {event.type!r}: {advice}")
+            raise UnroutableError(f"nobody hears {event.type!r}: subscribe, or drop mandatory=True")
+        return CONFIRMED
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = OpenDeliveries(len(subscriptions)) if len(subscriptions) > 1 else None
@@ -319,8 +320,8 @@ class InMemoryEventBus(Hosted):
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
         if follows.again_after is None:
             return False
-        again = (event, subscription, open_, attempts.after(follows))
-        self._retries.add(again, follows.again_after)
+        attempts = attempts.after(follows)
+        self._retries.add((event, subscription, open_, attempts), follows.again_after)
         return True
 
     # Join and stop

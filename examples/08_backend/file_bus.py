@@ -82,14 +82,14 @@ class FileEventBus(backend.Hosted):
 
     # Publish and subscribe
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> backend.Published:
+        return await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> backend.Published:
         backend.refuse_on_event_loop()
-        asyncio.run(self.publish(event, mandatory=mandatory))
+        return asyncio.run(self.publish(event, mandatory=mandatory))
 
-    async def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _publish(self, event: Event[Any], *, mandatory: bool) -> backend.Published:
         if self._closed:
             raise BusStateError("this bus is closed: nothing more can be published on it")
         subscriptions = self.subscriptions.match(event.type)
@@ -101,6 +101,7 @@ class FileEventBus(backend.Hosted):
         name = new_name()
         for subscription in subscriptions:
             file.write(self.folder / subscription.name / name)
+        return backend.CONFIRMED
 
     def _subscribe(
         self,

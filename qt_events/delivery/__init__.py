@@ -3,6 +3,7 @@
 subscribing/       who hears what: subscriptions, their handlers and options
 waiting/           events that wait in this process: lanes, places, clocks
 batching/          handlers of many events at a time
+publishing/        the result of a publish, and the disk where events wait for a broker
 transacting/       handlers whose effects and publishes are one transaction
 telling/           fates: what became of events, told to those who listen
 base_bus.py        subscribe() and use(), the same on every backend

@@ -126,6 +126,11 @@ class Stats:
         if to_be_told:
             self._unheard.tell(event_type)
 
+    def count_unroutable(self, event_type: str) -> None:
+        """Count an event that was published, and that nobody hears as it turns out."""
+        with self._lock:
+            self.unroutable[event_type] += 1
+
     def count_dispatched(self, event_type: str) -> None:
         """Count an event whose deliveries all have an outcome now."""
         with self._lock:
@@ -161,11 +166,13 @@ class Stats:
         handler_types: int,
         total_handlers: int,
         waiting: Mapping[str, int] = MappingProxyType({}),
+        spool: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Return the six keys that every bus has, and more totals.
 
         `by_type` and `by_subscription` have the same numbers for each of these. `waiting` counts by
-        cause the publishes that have waited for more than a second.
+        cause the publishes that have waited for more than a second. `spool` is about the spool, and
+        empty without one.
         """
         with self._lock:
             with _folding:
@@ -194,6 +201,7 @@ class Stats:
                 "total_handlers": total_handlers,
                 **totals,
                 "waiting": dict(waiting),
+                "spool": dict(spool),
                 "by_type": _table(by_type),
                 "by_subscription": _table(by_subscription),
             }

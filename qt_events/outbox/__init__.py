@@ -11,6 +11,7 @@ schema.py      the tables made, brought up to date, or refused
 migrations/    versions of the schema
 inbox/         what was handled, noted in the transaction of the handler
 relaying/      events sent when they are committed
+spool/         events on the local disk while the broker is away
 errors.py      the errors
 """
 

@@ -3,6 +3,7 @@
 In the order of an event's life:
 
 bus.py         CeleryEventBus, the facade
+assembly.py    the parts of one bus, put together
 runtime.py     what the parts of one bus share
 app/           the Celery app that a bus sets up, or joins
 connection/    from a URL to a connection

@@ -42,6 +42,8 @@ class Settings:
     slow_after: float  #: seconds
     rollout: float  #: seconds
     max_workers: int  #: threads for sync handlers
+    max_queue_size: int  #: publishes in flight
+    spool_after: float  #: seconds
     app_is_users: bool  #: the app may have tasks of its author's
 
 

@@ -39,6 +39,7 @@ ENDING = {
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
     *(f"history {each}" for each in ("export", "list", "prune", "show", "stats", "trace")),
     *(f"outbox {each}" for each in ("list", "retry", "stats", "upgrade")),
+    *(f"spool {each}" for each in ("list", "stats", "retry")),
     "history upgrade", "replay", "rerun", "run", "feed", "analytics",
 }  # fmt: skip
 

@@ -61,6 +61,11 @@ class Capacity:
             before = monotonic() - LATE
             return sum(place.since <= before for place in self._line)
 
+    def describe(self, slowest: str) -> str:
+        """Describe a full bus, and the subscription that holds others up, for errors and log."""
+        held = f"{self.taken} events are held (max_queue_size={self.size})"
+        return f"{held}; {slowest or 'all wait for a retry'}"
+
     def has_line(self) -> bool:
         """Tell whether anybody waits for a place."""
         return bool(self._line)

@@ -152,6 +152,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def _loop(self, *args: Any) -> None:
         looks = self.quarantines.begin()
         self.runtime.fates.look(self.selection)
+        self.runtime.publisher.open_spool()
         try:
             if isinstance(self.pool, AsyncioPool):
                 prefetches = self._consuming_anew.begin()
