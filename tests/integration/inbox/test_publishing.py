@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from qt_events import Event, InMemoryEventBus, RetryPolicy
+from qt_events import Event, InMemoryEventBus, Published, RetryPolicy
 from qt_events.outbox import Inbox, NoInboxError, current_inbox
 from tests.integration.inbox.conftest import Shop, deliver, effect
 
@@ -69,7 +69,7 @@ async def test_a_savepoint_that_is_rolled_back_has_published_nothing(shop: Shop)
         session: Session = current_inbox().session
         with session.begin_nested() as savepoint:
             effect(session, event)
-            bus.publish_sync(Event("undone"))
+            assert bus.publish_sync(Event("undone")) is Published.IN_TRANSACTION
             savepoint.rollback()
         bus.publish_sync(Event("shipped"))
 
@@ -77,7 +77,7 @@ async def test_a_savepoint_that_is_rolled_back_has_published_nothing(shop: Shop)
         session = current_inbox().session
         async with session.begin_nested() as savepoint:
             await session.run_sync(effect, event)
-            await bus.publish(Event("undone"))
+            assert await bus.publish(Event("undone")) is Published.IN_TRANSACTION
             await savepoint.rollback()
         await bus.publish(Event("shipped"))
 
