@@ -6,6 +6,7 @@ end_to_end.py  publisher and worker in one process
 history.py     events appended to a database
 history_asking.py  a conversation looked for among many events
 recording.py   a history recorded from a broker, and replayed to it
+outbox.py      events added to a transaction, and sent from its table
 in_memory.py   the bus without a broker
 many.py        many subscriptions: start, reconnect, broker, publish
 footprint.py   memory, idle CPU, imports
@@ -21,6 +22,7 @@ from benchmarks.cases import (
     history_asking,
     in_memory,
     many,
+    outbox,
     publishing,
     recording,
 )
@@ -38,6 +40,7 @@ def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
         history,
         history_asking,
         recording,
+        outbox,
         many,
         footprint,
     )

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from qt_events import (
     BrokerUnreachableError,
+    BusStateError,
     CeleryEventBus,
     InMemoryEventBus,
     PublishNackedError,
@@ -103,6 +104,35 @@ async def test_a_rolled_back_transaction_sends_nothing(engine: sa.Engine, outbox
             connection.rollback()
         add(engine, outbox, "yes")
         assert await heard.until(1) == ["yes"]
+
+
+async def test_emptied_returns_when_nothing_waits(engine: sa.Engine, outbox: Outbox) -> None:
+    """Also if nothing did; and not before the end of an outage."""
+    bus = Broker()
+    relay = outbox.relay(bus)
+    with pytest.raises(BusStateError, match="does not run"):
+        await relay.emptied()
+    async with relay:
+        await relay.emptied()
+        bus.fail = lambda _: BrokerUnreachableError("away")
+        add(engine, outbox, "1", "2")
+        waiting = asyncio.create_task(relay.emptied())
+        await until(lambda: "away" in str(reasons(engine)))
+        assert not waiting.done()
+        bus.fail = lambda _: None
+        await waiting
+        assert rows(engine, WAITING) == []
+        bus.fail = lambda _: BrokerUnreachableError("away")
+        add(engine, outbox, "3")
+        waiting = asyncio.create_task(relay.emptied())
+        await until(lambda: "away" in str(reasons(engine)))
+    with pytest.raises(BusStateError, match="ended before"):
+        await waiting
+
+
+def reasons(engine: sa.Engine) -> list[str | None]:
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(events.c.reason).order_by(events.c.sequence)))
 
 
 # Order
