@@ -195,11 +195,6 @@ def held(engine: sa.Engine) -> list[tuple[str, int]]:
         ]
 
 
-@pytest.fixture
-def file_engine(tmp_path: Path) -> sa.Engine:
-    return prepared(sa.create_engine(f"sqlite:///{tmp_path}/shop.db"))
-
-
 async def test_a_lease_that_stands_still_is_taken_over(
     file_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +211,6 @@ async def test_a_lease_that_stands_still_is_taken_over(
         assert asyncio.get_running_loop().time() - began >= 0.3
         assert held(file_engine) != [(token, 7)]
     assert held(file_engine) == []
-    file_engine.dispose()
 
 
 async def test_a_lease_that_is_counted_up_is_not_taken_over(
@@ -242,7 +236,6 @@ async def test_a_lease_that_is_counted_up_is_not_taken_over(
             await until(lambda: slow.sent == ["1"])
             await until(lambda: rows(file_engine, SENT) == ["1"])
     assert other.sent == []
-    file_engine.dispose()
 
 
 async def test_the_lease_of_a_process_that_is_gone_is_taken_over_at_once(
@@ -260,7 +253,6 @@ async def test_the_lease_of_a_process_that_is_gone_is_taken_over_at_once(
     async with outbox.relay(bus, poll=0.02):
         await until(lambda: bus.sent == ["1"])
     await asyncio.to_thread(os.waitpid, child, 0)
-    file_engine.dispose()
 
 
 # Processes
