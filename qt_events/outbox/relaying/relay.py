@@ -64,7 +64,7 @@ class Relay:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._sending = Sending(bus)
-        self._outage = ""
+        self._is_open, self._outage = False, ""
         self._next_pruning = 0.0
         self._sleeper: Sleeper | None = None
         # Those of emptied().
@@ -77,7 +77,7 @@ class Relay:
         if self._task is not None:
             raise BusStateError("this relay has run already: make another one, outbox.relay(bus)")
         with suppress(OutboxUnavailableError):
-            await self._open()
+            await self._make_tables()
         self._task = asyncio.create_task(self._run(), name=NAME)
         return self
 
@@ -94,6 +94,11 @@ class Relay:
         if not done:
             self._sending.cancel()
         await self._task
+
+    async def _make_tables(self) -> None:
+        if not self._is_open:
+            await self._open()
+            self._is_open = True
 
     async def run_forever(self) -> None:
         """Relay until `stop`, or until cancelled."""
@@ -182,6 +187,7 @@ class Relay:
     async def _turn(self, claims: Claims) -> Settled | None:
         """Take one turn; note an outage, or its end."""
         try:
+            await self._make_tables()
             settled = await claims.turn(self._sending.send, self._batch)
         except (OutboxError, OSError) as error:
             self._note(error)
