@@ -7,6 +7,7 @@ history.py     events appended to a database
 history_asking.py  a conversation looked for among many events
 recording.py   a history recorded from a broker, and replayed to it
 inbox.py       deliveries in the transactions of an inbox
+outbox.py      events added to a transaction, and sent from its table
 in_memory.py   the bus without a broker
 many.py        many subscriptions: start, reconnect, broker, publish
 footprint.py   memory, idle CPU, imports
@@ -23,6 +24,7 @@ from benchmarks.cases import (
     in_memory,
     inbox,
     many,
+    outbox,
     publishing,
     recording,
 )
@@ -41,6 +43,7 @@ def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
         history_asking,
         recording,
         inbox,
+        outbox,
         many,
         footprint,
     )

@@ -11,6 +11,7 @@
     replaying.py   a replay of a history
     exporting.py   a process that exports a history
     inbox.py       handlers in the transactions of an inbox, and in their own
+    outbox.py      events added to transactions and relayed, and published directly
     memory.py      in memory: qt_events, and a home-made bus of one asyncio.Queue
 
 All but the last eight have a durable quorum queue bound to a durable topic exchange, persistent

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -64,8 +64,11 @@ class Relay:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._sending = Sending(bus)
-        self._outage = ""
+        self._is_open, self._outage = False, ""
         self._next_pruning = 0.0
+        self._sleeper: Sleeper | None = None
+        # Those of emptied().
+        self._waiters: list[asyncio.Future[None]] = []
 
     # Begin and end
 
@@ -74,7 +77,7 @@ class Relay:
         if self._task is not None:
             raise BusStateError("this relay has run already: make another one, outbox.relay(bus)")
         with suppress(OutboxUnavailableError):
-            await self._open()
+            await self._make_tables()
         self._task = asyncio.create_task(self._run(), name=NAME)
         return self
 
@@ -92,6 +95,11 @@ class Relay:
             self._sending.cancel()
         await self._task
 
+    async def _make_tables(self) -> None:
+        if not self._is_open:
+            await self._open()
+            self._is_open = True
+
     async def run_forever(self) -> None:
         """Relay until `stop`, or until cancelled."""
         async with self:
@@ -106,11 +114,25 @@ class Relay:
         self._sending.stop()
         self._stopping.set()
 
+    async def emptied(self) -> None:
+        """Return when a look that begins after this call finds nothing that this relay may send.
+
+        Raises:
+            BusStateError: the relay ends before that.
+        """
+        if self._task is None or self._task.done():
+            raise BusStateError("this relay does not run: `async with outbox.relay(bus) as relay:`")
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if self._sleeper is not None:
+            self._sleeper.wake()
+        await waiter
+
     # Turns
 
     async def _run(self) -> None:
         transactions = Transactions(self._engine)
-        sleeper = Sleeper(place_of(self._engine.url))
+        sleeper = self._sleeper = Sleeper(place_of(self._engine.url))
         listening = Listening(self._engine, sleeper.wake)
         claims = self._claims(transactions)
         stopping = asyncio.create_task(self._wake_at_end(sleeper))
@@ -120,7 +142,10 @@ class Relay:
                 await listening.keep()
                 sleeper.is_listening = listening.is_on
                 sleeper.begin()
+                waiters = tuple(self._waiters)
                 found = await self._turn(claims)
+                if found is None and not self._outage:
+                    self._tell(waiters)
                 failures = failures + 1 if self._outage else 0
                 if failures:
                     await self._rest(failures)
@@ -130,6 +155,8 @@ class Relay:
                     await sleeper.sleep(self._poll)
         finally:
             stopping.cancel()
+            ended = BusStateError("the relay ended before everything was sent")
+            self._tell(tuple(self._waiters), ended)
             await listening.close()
             with suppress(OutboxError):
                 await claims.leave()
@@ -141,6 +168,18 @@ class Relay:
             return Slots(transactions, longest + _PATIENCE)
         return Lease(transactions)
 
+    def _tell(
+        self, waiters: Sequence[asyncio.Future[None]], error: Exception | None = None
+    ) -> None:
+        for waiter in waiters:
+            self._waiters.remove(waiter)
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
     async def _wake_at_end(self, sleeper: Sleeper) -> None:
         await self._stopping.wait()
         sleeper.wake()
@@ -148,6 +187,7 @@ class Relay:
     async def _turn(self, claims: Claims) -> Settled | None:
         """Take one turn; note an outage, or its end."""
         try:
+            await self._make_tables()
             settled = await claims.turn(self._sending.send, self._batch)
         except (OutboxError, OSError) as error:
             self._note(error)

@@ -28,6 +28,22 @@ def engine(url: str) -> Iterator[sa.Engine]:
     made.dispose()
 
 
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    """Return one for PostgreSQL alone."""
+    made = prepared(sa.create_engine(sync_url(postgres_url)))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def file_engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    """Return one for SQLite alone."""
+    made = prepared(sa.create_engine(f"sqlite:///{tmp_path}/file.db"))
+    yield made
+    made.dispose()
+
+
 @pytest_asyncio.fixture
 async def async_engine(url: str, engine: sa.Engine) -> AsyncIterator[AsyncEngine]:
     """Return an async engine for the same database."""

@@ -320,9 +320,8 @@ def test_what_is_no_transaction_at_all(outbox: Outbox) -> None:
         outbox.add("shop.db", placed("1"))
 
 
-def test_a_driver_s_connection_of_another_kind(engine: sa.Engine, outbox: Outbox, url: str) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("the other way round")
+def test_a_driver_s_connection_of_another_kind(postgres_engine: sa.Engine) -> None:
+    outbox = Outbox(postgres_engine)
     with sqlite3.connect(":memory:") as connection:
         connection.execute("CREATE TABLE a (b)")
         connection.execute("INSERT INTO a VALUES (1)")
@@ -363,11 +362,9 @@ async def test_an_engine_for_sqlite_must_begin_immediately(tmp_path: Path) -> No
     assert rows(own) == ["1"]
 
 
-def test_a_driver_that_begins_by_itself_is_refused(url: str, engine: sa.Engine) -> None:
+def test_a_driver_that_begins_by_itself_is_refused(file_engine: sa.Engine) -> None:
     """A second engine of the same file, without the listeners."""
-    if engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL's driver begins in time")
-    outbox, plain = Outbox(engine), sa.create_engine(sync_url(url))
+    outbox, plain = Outbox(file_engine), sa.create_engine(file_engine.url)
     with plain.begin() as connection, pytest.raises(SqliteBeginError, match="too late"):
         outbox.add(connection, placed("1"))
 

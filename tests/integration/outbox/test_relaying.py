@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from qt_events import (
     BrokerUnreachableError,
+    BusStateError,
     CeleryEventBus,
     InMemoryEventBus,
     PublishNackedError,
@@ -105,6 +106,35 @@ async def test_a_rolled_back_transaction_sends_nothing(engine: sa.Engine, outbox
         assert await heard.until(1) == ["yes"]
 
 
+async def test_emptied_returns_when_nothing_waits(engine: sa.Engine, outbox: Outbox) -> None:
+    """Also if nothing did; and not before the end of an outage."""
+    bus = Broker()
+    relay = outbox.relay(bus)
+    with pytest.raises(BusStateError, match="does not run"):
+        await relay.emptied()
+    async with relay:
+        await relay.emptied()
+        bus.fail = lambda _: BrokerUnreachableError("away")
+        add(engine, outbox, "1", "2")
+        waiting = asyncio.create_task(relay.emptied())
+        await until(lambda: "away" in str(reasons(engine)))
+        assert not waiting.done()
+        bus.fail = lambda _: None
+        await waiting
+        assert rows(engine, WAITING) == []
+        bus.fail = lambda _: BrokerUnreachableError("away")
+        add(engine, outbox, "3")
+        waiting = asyncio.create_task(relay.emptied())
+        await until(lambda: "away" in str(reasons(engine)))
+    with pytest.raises(BusStateError, match="ended before"):
+        await waiting
+
+
+def reasons(engine: sa.Engine) -> list[str | None]:
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(events.c.reason).order_by(events.c.sequence)))
+
+
 # Order
 
 
@@ -124,14 +154,13 @@ async def test_the_events_of_a_key_go_in_the_order_of_their_adding(
 
 
 async def test_a_sequence_that_is_committed_late_is_not_skipped(
-    engine: sa.Engine, outbox: Outbox
+    postgres_engine: sa.Engine,
 ) -> None:
     """The first of two transactions has the lower numbers, and is committed after the second was
-    sent: no cursor goes past it.
+    sent: no cursor goes past it. On SQLite, one transaction writes at a time.
     """
-    if engine.dialect.name == "sqlite":
-        pytest.skip("one transaction writes at a time")
-    bus = Broker()
+    engine, bus = postgres_engine, Broker()
+    outbox = Outbox(engine)
     async with outbox.relay(bus):
         with engine.begin() as late:
             outbox.add(late, placed("early number"), key="a")
@@ -214,10 +243,9 @@ async def test_a_refused_event_is_given_up_and_its_key_goes_on(
     assert "is given up" in caplog.text
 
 
-async def test_an_event_too_large_for_the_broker_holds_up_no_other(
+async def test_an_event_that_no_message_can_carry_holds_up_no_other(
     outbox: Outbox, engine: sa.Engine, make_bus: Callable[..., CeleryEventBus]
 ) -> None:
-    """A real broker closes the channel over it."""
     heard, bus = Heard(), make_bus()
     bus.subscribe("#", heard, name="heard")
     with engine.begin() as connection:
