@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, registry
 
 from qt_events import Event, InMemoryEventBus, RetryPolicy
 from qt_events.outbox import Inbox, current_inbox
@@ -43,6 +44,23 @@ def add_twice(session: Session, event: Any) -> None:
             continue
 
 
+class Effect:
+    """Row of the effects, as an object."""
+
+
+registry().map_imperatively(Effect, effects)
+
+
+def flush_in_vain(session: Session, event: Any) -> None:
+    """Have a flush fail, which leaves the session in a failed state, and return."""
+    for _ in range(2):
+        made: Any = Effect()
+        made.event, made.word = event.id, "one"
+        session.add(made)
+    with suppress(sa.exc.IntegrityError):
+        session.flush()
+
+
 def roll_back(session: Session, event: Any) -> None:
     effect(session, event)
     session.rollback()
@@ -62,7 +80,9 @@ def end_by_sql(session: Session, event: Any) -> None:
     session.connection().exec_driver_sql("ROLLBACK")
 
 
-@pytest.mark.parametrize("step", [roll_back, roll_back_and_go_on, end_by_sql, add_twice])
+@pytest.mark.parametrize(
+    "step", [flush_in_vain, roll_back, roll_back_and_go_on, end_by_sql, add_twice]
+)
 async def test_a_handler_with_a_broken_transaction_has_not_handled_it(
     shop: Shop, step: Any
 ) -> None:

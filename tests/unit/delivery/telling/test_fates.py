@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.delivery.outcome import (
+    DEDUPLICATED,
     HANDLED,
     SKIPPED,
     DeadLetter,
@@ -74,6 +75,7 @@ def test_what_is_told_is_heard(fates: list[Fate]) -> None:
     [
         (HANDLED, Ending("done")),
         (SKIPPED, Ending("filtered")),
+        (DEDUPLICATED, Ending("deduplicated")),
         (Retry(2.5, FAILURE), Ending("retried", "builtins.OSError", "away", 2.5)),
         (GivenBack(2.0, NOW, FAILURE), Ending("given_back", "builtins.OSError", "away", 2.0)),
         (DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE), Ending("dead", "exhausted", "away")),
