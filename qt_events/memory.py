@@ -109,7 +109,7 @@ class InMemoryEventBus(Hosted):
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
-        self._redelivery = InMemoryRedelivery(self._subscriptions, self._take)
+        self._redelivery = InMemoryRedelivery(self._subscriptions, self._take, self._hand)
         self.dead_letters = DeadLetterStore(self._redelivery.queue, self._fates.tell)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
@@ -227,6 +227,13 @@ class InMemoryEventBus(Hosted):
     def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
         self._hold(event, subscriptions)
+
+    async def _hand(self, event: Event[Any], subscription: Subscription) -> None:
+        try:
+            self._take_free()
+        except IndexError:
+            await self._enter()
+        self._hold(event, (subscription,))
 
     # Subscribe
 

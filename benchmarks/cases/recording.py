@@ -70,6 +70,6 @@ def replay(rig: Rig, size: Size) -> Case:
         },
         (target,),
         "`publish` is ours of the row `publish`, 100 in flight. A replay reads from the history, "
-        "sends a hundred at a time, and keeps its bookmark after each hundred is confirmed.",
+        "has two times 250 in flight, and keeps its bookmark after each 250.",
         floors=(target,),
     )

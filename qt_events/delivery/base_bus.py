@@ -1,5 +1,6 @@
 """BaseBus: subscribe() and use(), which are the same on every backend."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 from warnings import warn
@@ -18,7 +19,7 @@ from qt_events.delivery.subscribing.subscription import (
 )
 from qt_events.delivery.telling.fate_telling import FatesHandler, listener
 from qt_events.delivery.transacting.inbox import Inbox, InboxOnBus
-from qt_events.errors import NoRecorderError, NotSupportedError
+from qt_events.errors import DecodeError, NoRecorderError, NotSupportedError
 from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
@@ -135,8 +136,25 @@ class BaseBus:
         self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str
     ) -> None:
         """See Redelivers."""
-        redelivery = self._must_redeliver()
-        await redelivery.send(event, subscription, checked_text("replay_id", replay_id))
+        for error in await self._redeliver([event], subscription, replay_id, wait_for_room=False):
+            raise error
+
+    async def redeliver_all(
+        self, events: Sequence[Event[Any] | RawEvent], subscription: str, *, replay_id: str
+    ) -> list[DecodeError]:
+        """See Redelivers."""
+        return await self._redeliver(events, subscription, replay_id, wait_for_room=True)
+
+    async def _redeliver(
+        self,
+        events: Sequence[Event[Any] | RawEvent],
+        subscription: str,
+        replay_id: str,
+        *,
+        wait_for_room: bool,
+    ) -> list[DecodeError]:
+        redelivery, name = self._must_redeliver(), checked_text("replay_id", replay_id)
+        return await redelivery.send(events, subscription, name, wait_for_room=wait_for_room)
 
     async def patterns_of(self, subscription: str) -> frozenset[str]:
         """See Redelivers."""

@@ -25,10 +25,19 @@ from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.fate_telling import (
     WaitingFates,
     is_topic,
-    of_subscriptions,
+    number_of,
     this_worker,
+    topics_of,
 )
-from qt_events.delivery.telling.fates import Fate, encode_fates, type_of
+from qt_events.delivery.telling.fates import (
+    Columns,
+    Fate,
+    by_subscription,
+    columns_of,
+    messages_of,
+    told_of,
+    type_of,
+)
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.rabbitmq.compat.basic_publish import writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
@@ -58,25 +67,28 @@ class FateChannel:
         for answer in ("basic_ack", "basic_nack"):
             self._channel.events[answer].add(self._on_confirm)
 
-    def tell(self, batches: Iterable[tuple[str, list[Fate]]]) -> bool:
+    def tell(self, told: Iterable[tuple[str, Columns]]) -> bool:
         """Publish these, by subscription. Return False if they came back: nobody listens.
 
         Raises:
             OSError, amqp.exceptions.AMQPError: it is unknown which of them were taken.
         """
         self._returned, count, writer = 0, 0, writer_to(self._channel)
-        for count, (subscription, fates) in enumerate(batches, 1):  # noqa: B007
-            writer.write(self._exchange, type_of(subscription), _content(subscription, fates))
+        for subscription, fates in told:
+            for body in messages_of(subscription, fates, this_worker()):
+                writer.write(self._exchange, type_of(subscription), _content(subscription, body))
+                count += 1
         writer.flush()
         self._unconfirmed.update(range(self._tag + 1, self._tag + count + 1))
         self._tag += count
         # Whatever comes back is here before this answer, and so is a refusal.
         self._channel.confirm_select()
-        return self._returned < count
+        # Nothing was told if none of these is a topic.
+        return not count or self._returned < count
 
     def is_heard(self, subscription: str) -> bool:
         """Ask whether anybody listens, by a message without fates. Raises what `tell` does."""
-        return self.tell([(subscription, [])])
+        return self.tell([(subscription, columns_of([]))])
 
     def _on_return(self, *_: Any) -> None:
         self._returned += 1
@@ -98,7 +110,7 @@ class FateChannel:
 
 def tell_operators(connection: RawConnection, exchange: str, fates: Sequence[Fate]) -> None:
     """Tell what an operator has done, if anybody listens. It is done, even if this is refused."""
-    if not (of_each := list(of_subscriptions(fates))):
+    if not (of_each := list(topics_of(by_subscription(told_of(fates))))):
         return
     try:
         channel = FateChannel(connection, exchange)
@@ -111,9 +123,8 @@ def tell_operators(connection: RawConnection, exchange: str, fates: Sequence[Fat
             logger.info(_REFUSED, error.reply_text)
 
 
-def _content(subscription: str, fates: list[Fate]) -> Content:
+def _content(subscription: str, body: bytes) -> Content:
     # Persistent: a listener may be away for as long as any subscriber.
-    body = encode_fates(subscription, fates, this_worker())
     properties = {
         "type": type_of(subscription),
         "app_id": this_worker(),
@@ -156,7 +167,7 @@ class FateTeller:
 
     def _reset(self) -> None:
         self._waiting = WaitingFates(self._subscriptions, self._wake)
-        self._in_hand: list[Fate] = []
+        self._in_hand: dict[str, Columns] = {}
         self._due, self._full, self._stopping = (threading.Event() for _ in range(3))
         self._changing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -209,8 +220,12 @@ class FateTeller:
             event.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LAST)
-        if self._known[0] != _NOBODY and (left := len(self._in_hand) + len(self._waiting)):
+        if self._known[0] != _NOBODY and (left := self._left):
             logger.warning("%d fates were not told: the broker is away, or slow", left)
+
+    @property
+    def _left(self) -> int:
+        return number_of(self._in_hand) + len(self._waiting)
 
     def _wake(self, count: int) -> None:
         if count == 1:
@@ -269,8 +284,8 @@ class FateTeller:
         except (*LOST, ChannelError) as error:
             self._failed(error)
         except Exception:
-            logger.exception("fates: %d are lost", len(self._in_hand))
-            self._in_hand = []
+            logger.exception("fates: %d are lost", number_of(self._in_hand))
+            self._in_hand = {}
             self._close()
         else:
             self._reached()
@@ -298,9 +313,9 @@ class FateTeller:
     def _tell(self) -> None:
         while fates := self._in_hand or self._waiting.take():
             self._in_hand = fates
-            if not self._open().tell(of_subscriptions(fates)):
+            if not self._open().tell(topics_of(fates)):
                 self._known[0] = _NOBODY
-            self._in_hand = []
+            self._in_hand = {}
 
     def _open(self) -> FateChannel:
         if self._raw is None:
@@ -326,7 +341,7 @@ class FateTeller:
         """Note a lost connection, or a refusal: then it is as if nobody listened."""
         self._close()
         if isinstance(error, ChannelError):
-            self._known[0], self._in_hand = _NOBODY, []
+            self._known[0], self._in_hand = _NOBODY, {}
             self._next_look = monotonic() + self.interval
             self.follow()
             # 404: nobody has ever listened.

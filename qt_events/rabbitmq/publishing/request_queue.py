@@ -82,6 +82,14 @@ class RequestQueue:
                 self._admit(request)
         self.wake()
 
+    def put_all(self, requests: Iterable[Request]) -> None:
+        """Add requests together, in flight, whatever the window. Raises what `put` does."""
+        with self._lock:
+            self.must_be_open()
+            for request in requests:
+                self._admit(request)
+        self.wake()
+
     def must_be_open(self) -> None:
         if self.closed.is_set():
             raise BusStateError("this bus is closed: nothing more can be published on it")

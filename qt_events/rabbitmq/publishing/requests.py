@@ -82,6 +82,11 @@ class Request:
         else:
             self.future.set_exception(self.error)
 
+    def drop(self) -> None:
+        """Note that the waiter has left: asyncio would log an error that nobody asks for."""
+        if not self.future.cancel() and not self.future.cancelled():
+            self.future.exception()
+
 
 class PublishRequest(Request):
     """Message for an exchange. With `must_route` it is an error if no queue takes it."""
