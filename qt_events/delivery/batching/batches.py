@@ -5,7 +5,7 @@ cancellations and the end of a run it does here, too. See docs/adr/034.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from functools import partial
@@ -193,9 +193,10 @@ def _nothing(_: Event[Any]) -> None: ...
 
 
 def _decided(
-    events: Sequence[Any], subscription: Subscription, attempts: Sequence[int], error: BaseException
+    events: Sequence[Any], subscription: Subscription, numbers: Iterable[int], error: BaseException
 ) -> list[Outcome]:
     """Have the policy decide for each event that failed."""
+    attempts = list(numbers)
     if isinstance(error, BatchFailed):
         failures = error.failures
         keys = [((event.source, event.id), event.id) for event in events]
