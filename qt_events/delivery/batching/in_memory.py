@@ -24,7 +24,7 @@ class InMemoryBatches:
     #: Runs sync handlers, while the bus runs.
     executor: Executor | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # by position, as the bus has them
         self,
         subscriptions: Subscriptions,
         conclude: Callable[[Any, Outcome], None],
