@@ -24,6 +24,7 @@ from qt_events.history.store import (
     StoredEvent,
     StoreStats,
     number_in_page,
+    share_of_page,
 )
 from qt_events.history.stores.columns import index_text, is_cut
 from qt_events.history.stores.database import Database
@@ -41,7 +42,7 @@ _attributes_of = attrgetter(*_ATTRIBUTES)
 _EVENTS = sa.select(
     events.c.sequence, events.c.recorded_at, *(events.c[each] for each in _ATTRIBUTES)
 )
-_SIZES = sa.select(sa.func.length(events.c.body))
+_SIZE = sa.func.length(events.c.body)
 _FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
 # In the words of the index: of a parameter, no database knows before that it fits.
 _UNFINISHED = sa.text(f"history_fates.{UNFINISHED}")
@@ -102,10 +103,13 @@ class SqlStore:
                 *_behind(which, after, newest_first),
             ]
             order = events.c.sequence.desc() if newest_first else events.c.sequence
-            sizes = _SIZES.where(*conditions).order_by(order).limit(limit)
-            if not (found := connection.scalars(sizes).all()):
-                return []
-            chosen = _EVENTS.where(*conditions).order_by(order).limit(number_in_page(found))
+            chosen = _sized(limit).where(*conditions).order_by(order).limit(limit)
+            found = _read(connection, chosen, events, _with_size)
+            number = number_in_page(size for size, _ in found)
+            whole = [each for _, each in found[:number] if each is not None]
+            if len(whole) == len(found[:number]):
+                return whole
+            chosen = _EVENTS.where(*conditions).order_by(order).limit(number)
             return _read(connection, chosen, events, _stored)
 
     def beginning_with(
@@ -219,6 +223,19 @@ def _read(
                     f"read ({error}): mend it, or delete it"
                 ) from None
         raise
+
+
+def _sized(limit: int) -> sa.Select[Any]:
+    """Select events with the sizes of their bodies, and the bodies of which `limit` fill no page.
+
+    Nearly all events have such a body: they are read by one query.
+    """
+    short = sa.case((share_of_page(limit) >= _SIZE, events.c.body))
+    return sa.select(_SIZE, *list(_EVENTS.selected_columns)[:-1], short)
+
+
+def _with_size(size: int, *columns: Any) -> tuple[int, StoredEvent | None]:
+    return size, None if columns[-1] is None else _stored(*columns)
 
 
 def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:
