@@ -125,7 +125,7 @@ class InMemoryEventBus(Hosted):
         about = (self._watch, self.slow_after)
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
         told = (self._subscriptions, self._conclude, self._observed)
-        self._batches = InMemoryBatches(*told, clock, about)
+        self._batches = InMemoryBatches(*told, clock, about, (self._tally, self._capacity))
         self._haste = self._batches.haste
         self._haste.is_full, self._capacity.on_full = self._capacity.has_line, self._haste.tell
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))

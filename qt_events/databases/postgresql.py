@@ -10,6 +10,8 @@ from qt_events.databases.columns import index_text
 
 __all__ = ["insert", "lock", "make_engine", "one_of", "parameters", "size", "values"]
 
+#: Knows how many rows a condition fits.
+ESTIMATES = True
 #: A server that is gone without a word is given up after about 20 s; libpq alone waits for hours.
 _PATIENCE = {
     "connect_timeout": 5,

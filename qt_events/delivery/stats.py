@@ -159,6 +159,13 @@ class Stats:
                 self.errors[subscription] += 1
                 self.failed[event_type] += 1
 
+    def count_handled(self, subscription: str, number: int, dispatched: Mapping[str, int]) -> None:
+        """Count events that were handled, and by type those that were dispatched by that."""
+        with self._lock:
+            self.delivered[subscription] += number
+            for event_type, times in dispatched.items():
+                self.dispatched[event_type] += times
+
     def snapshot(
         self,
         *,

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import repeat
 from time import monotonic
 
 from qt_events.event_loop import running_loop
@@ -126,6 +127,17 @@ class Capacity:
         else:
             self._free.append(None)
         # In this order: whoever comes to wait meanwhile looks at the places once more.
+        if self._line or (self._until_empty and not self.taken):
+            with self._lock:
+                self._look_again()
+
+    def leave_together(self, number: int) -> None:
+        """Give places back, as `leave` does with one."""
+        too_many = min(number, max(0, self._made - self.size))
+        for _ in range(too_many):
+            self._leave_one_too_many()
+        self._free.extend(repeat(None, number - too_many))
+        # In this order, as there.
         if self._line or (self._until_empty and not self.taken):
             with self._lock:
                 self._look_again()

@@ -51,14 +51,22 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Lend a connection for one or more queries."""
+        """Lend a connection for one or more queries, each of them by itself.
+
+        A transaction around them would take two more messages to PostgreSQL and back.
+        """
+        with self._connected() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
         with self._named_errors(), self._open().connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Lend a connection for one transaction, committed at the end; others wait meanwhile."""
-        with self.reading() as connection:
+        with self._connected() as connection:
             self.dialect.lock(connection)
             yield connection
             connection.commit()

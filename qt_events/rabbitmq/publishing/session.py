@@ -32,7 +32,7 @@ from qt_events.rabbitmq.publishing.waiting import FULL
 logger = logging.getLogger("qt_events")
 
 _BATCH = 64  # requests written before confirms are read
-_FRAMES = 1024  # frames read before the next requests are written
+_TURN = 0.005  # seconds of reading, about, before the next requests are written
 _WRITE_TIMEOUT = 5.0  # seconds for the kernel to take a frame, 128 KiB at most
 _FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame on a connection that is being left
 _LEAVE_TIMEOUT = 0.5  # seconds to read what a lost connection still has
@@ -297,9 +297,7 @@ class Session:
 
     def _read(self) -> None:
         """Read what has come. Half a frame is kept until its rest comes."""
-        with suppress(TimeoutError):
-            for _ in range(_FRAMES):
-                self._raw.blocking_read(0)
+        self._raw.frames.handle_what_came(monotonic() + _TURN)
 
     def _on_ack(self, tag: int, multiple: Any) -> None:
         self._state.confirmed()
