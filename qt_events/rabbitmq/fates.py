@@ -52,7 +52,11 @@ class FateChannel:
         self._exchange, self._returned = exchange, 0
         self._channel = connection.channel()
         self._channel.confirm_select()
+        # Tags of messages that are not confirmed yet, and the last one.
+        self._unconfirmed, self._tag = set[int](), 0
         self._channel.events["basic_return"].add(self._on_return)
+        for answer in ("basic_ack", "basic_nack"):
+            self._channel.events[answer].add(self._on_confirm)
 
     def tell(self, batches: Iterable[tuple[str, list[Fate]]]) -> bool:
         """Publish these, by subscription. Return False if they came back: nobody listens.
@@ -64,6 +68,8 @@ class FateChannel:
         for count, (subscription, fates) in enumerate(batches, 1):  # noqa: B007
             writer.write(self._exchange, type_of(subscription), _content(subscription, fates))
         writer.flush()
+        self._unconfirmed.update(range(self._tag + 1, self._tag + count + 1))
+        self._tag += count
         # Whatever comes back is here before this answer, and so is a refusal.
         self._channel.confirm_select()
         return self._returned < count
@@ -75,7 +81,18 @@ class FateChannel:
     def _on_return(self, *_: Any) -> None:
         self._returned += 1
 
+    def _on_confirm(self, tag: int, multiple: bool) -> None:  # noqa: FBT001  # as py-amqp calls it
+        done = {each for each in self._unconfirmed if each <= tag} if multiple else {tag}
+        self._unconfirmed -= done
+
     def close(self) -> None:
+        """Wait for all confirms, and close. Raises what `tell` does.
+
+        RabbitMQ may lose what is not confirmed when the connection ends: it notes the end in the
+        log of a quorum queue before the messages.
+        """
+        while self._unconfirmed:
+            self._channel.connection.drain_events()
         self._channel.close()
 
 
@@ -225,6 +242,7 @@ class FateTeller:
             self._turn_safely()
         if self._known[0] == _SOMEBODY and not self._is_away:
             self._turn_safely()
+            self._leave_channel()
         self._close()
 
     def _wait(self) -> None:
@@ -292,6 +310,12 @@ class FateTeller:
             raw.sock.settimeout(ANSWER_TIMEOUT)
             self._channel = FateChannel(raw, self._exchange)
         return self._channel
+
+    def _leave_channel(self) -> None:
+        """Wait until what was told is confirmed, if there is a connection."""
+        if self._raw is not None:
+            with suppress(*LOST, ChannelError):
+                self._channel.close()
 
     def _close(self) -> None:
         raw, self._raw = self._raw, None
