@@ -45,10 +45,11 @@ test-versions: .venv/.installed-dev  ## unit and contract tests on the lowest an
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m tests.support.versions $(SPREAD) $(ARGS)
 
-soak: .venv/.installed-dev  ## every fault at random against 200,000 events, 400 killed recorders, and their ledgers: make soak ARGS="--events 20000"
+soak: .venv/.installed-dev  ## every fault at random against 200,000 events, 400 killed recorders, a newcomer, and their ledgers: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure
 	@$(BIN)/python -m tests.soak $(ARGS)
 	@$(BIN)/python -m tests.soak.recorders
+	@$(BIN)/python -m tests.soak.newcomers
 
 fuzz: .venv/.installed-dev  ## a million broken messages through all that reads them: make fuzz ARGS="--inputs 10000"
 	@$(BIN)/python -m tests.fuzz.fuzz $(or $(ARGS),--inputs 1000000 --processes 2)

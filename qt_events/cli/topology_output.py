@@ -41,6 +41,11 @@ def _print_advice(held: "Holding") -> None:
             f"{held.name}: {held.expired} events have expired, and become dead letters with the "
             "first one that a worker sees, or at once by: qt-events topology declare --app MODULE"
         )
+    if held.old is not None:
+        typer.echo(
+            f"{held.name} is still in its past: {held.old} old events wait for it, and what has "
+            "been published since waits behind them"
+        )
     if held.undeclared:
         patterns = " ".join(map(shlex.quote, held.undeclared))
         typer.echo(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from qt_events.bus import EventBus
 from qt_events.dead_letters.scan import OnProgress
 from qt_events.delivery.redelivering import Redelivers
-from qt_events.delivery.subscribing.starting import RemembersEvents
+from qt_events.delivery.subscribing.starting import RECORDER, RemembersEvents
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.telling.fate_telling import TellsFates
 from qt_events.delivery.telling.fates import Fate
@@ -23,7 +23,7 @@ from qt_events.history.stores.in_memory_store import InMemoryStore
 from qt_events.history.where import Where
 
 #: Names of the subscriptions that record events, and their fates.
-SUBSCRIPTION, FATES_SUBSCRIPTION = "history", "history.fates"
+SUBSCRIPTION, FATES_SUBSCRIPTION = RECORDER, "history.fates"
 #: Events of one transaction, and seconds that the first of them waits for others.
 BATCH, WITHIN = 500, 0.05
 

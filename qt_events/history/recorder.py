@@ -4,15 +4,18 @@ import asyncio
 import logging
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.telling.fates import Fate
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
 from qt_events.history.errors import HistoryError, RefusedRowError
-from qt_events.history.store import Store
+from qt_events.history.store import Bookmark, Store
 
 T = TypeVar("T")
 
@@ -20,6 +23,8 @@ logger = logging.getLogger("qt_events")
 
 #: Seconds before a store that cannot be used is tried again: at first, and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+#: Seconds between two looks whether another recorder got a mark.
+LOOK = 0.2
 #: Type of events that are sent to the recorder alone, and not kept.
 MARK = "qt_events.history.mark"
 
@@ -35,7 +40,10 @@ class Recorder:
         self._store = store
         #: Events that came, and those of them that were new.
         self.seen = self.new = 0
-        self._marks = dict[str, asyncio.Event]()
+        #: Tells the recorders of one store apart.
+        self.id = uuid4().hex
+        # Those that this process waits for, each with the loop on which it does.
+        self._marks = dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
 
     async def record(self, events: Sequence[RawEvent]) -> None:
         """Keep events.
@@ -47,14 +55,19 @@ class Recorder:
         try:
             await self._record([each for each in events if each not in marks] if marks else events)
         except BatchFailed:
-            self._passed(marks)
+            await self._passed(marks)
             raise
-        self._passed(marks)
+        await self._passed(marks)
 
-    def _passed(self, marks: Sequence[RawEvent]) -> None:
+    async def _passed(self, marks: Sequence[RawEvent]) -> None:
         for each in marks:
-            if (passed := self._marks.get(each.id)) is not None:
-                passed.set()
+            if (waiting := self._marks.get(each.id)) is not None:
+                loop, passed = waiting
+                loop.call_soon_threadsafe(passed.set)
+            else:
+                # Another recorder waits for it, and has the same store.
+                note = Bookmark(each.id, MARK, self.id, 0, datetime.now(UTC))
+                await self.kept(partial(self._store.keep_bookmark, note), "a mark")
 
     async def _record(self, events: Sequence[RawEvent]) -> None:
         try:
@@ -64,13 +77,24 @@ class Recorder:
         self.seen += len(events)
         self.new += new
 
-    async def pass_mark(self, send: Callable[[Event[Any]], Awaitable[None]]) -> None:
-        """Send a mark, and return once it has come and all that came before it is kept."""
+    async def pass_mark(self, send: Callable[[Event[Any]], Awaitable[None]]) -> str:
+        """Send a mark; return once it has come, and all that came before it to where it came.
+
+        Return the id of the recorder that got it, here or in another process.
+        """
         mark: Event[Any] = Event(MARK)
-        passed = self._marks[mark.id] = asyncio.Event()
+        passed = asyncio.Event()
+        self._marks[mark.id] = asyncio.get_running_loop(), passed
         try:
             await send(mark)
-            await passed.wait()
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await passed.wait()
+                    return self.id
+                note = await self.kept(partial(self._store.bookmark, mark.id), "a mark")
+                if note is not None:
+                    return note.request
         finally:
             del self._marks[mark.id]
 

@@ -11,6 +11,7 @@ publishing/    many publishes in flight, each confirmed
 topology/      exchanges, queues and bindings
 worker/        a worker that serves subscriptions
 pools/         how a message enters a worker pool
+starting/      new subscriptions that begin with old events
 fates.py       what became of events, told to those who listen
 handling/      from a message to its outcome
 messages/      a message as plain data

@@ -16,6 +16,7 @@ from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.publishing.spooling.spooling import Spooling
 from qt_events.rabbitmq.runtime import Runtime, Settings
+from qt_events.rabbitmq.starting.newcomers import Newcomers
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.registration import Registration
@@ -33,7 +34,8 @@ def new_runtime(
     spool: SpoolOption,
 ) -> Runtime:
     """Put the parts of a bus together; nothing is connected or opened yet."""
-    stats = Stats()
+    stats, connect = Stats(), partial(for_errands, app)
+    newcomers = Newcomers(topology, connect)
     relayed = _SpooledEvents()
     publisher = Publisher(
         partial(for_publishing, app),
@@ -53,11 +55,13 @@ def new_runtime(
             publisher,
             serving.prefetch,
             serving.serves,
-            Registration.at(topology, partial(for_errands, app), service),
+            Registration.at(topology, connect, service),
             taker=serving.taker,
             will_serve=serving.will_serve,
             on_quarantine=serving.take_up_quarantines,
+            newcomers=newcomers,
         ),
+        newcomers=newcomers,
         outstanding=Outstanding(),
         stats=stats,
         watch=SlowHandlerLog(stats),

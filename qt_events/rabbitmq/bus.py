@@ -14,6 +14,7 @@ from qt_events.delivery.publishing.spooling import SPOOL_AFTER, SpoolOption
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER
 from qt_events.delivery.subscribing.handler_names import lasting_name_of, service_of
+from qt_events.delivery.subscribing.starting import PastEvents, RecordedEvents
 from qt_events.delivery.subscribing.subscription import (
     EventHandler,
     Subscription,
@@ -80,7 +81,8 @@ class CeleryEventBus(Hosted):
         spool_after: seconds that a publish waits before it goes there.
     """
 
-    takes_batches = takes_inboxes = _tells_fates = True
+    takes_batches = takes_inboxes = takes_starts = _tells_fates = True
+    _needs_past = False
 
     def __init__(
         self,
@@ -238,6 +240,12 @@ class CeleryEventBus(Hosted):
         task_registration.register(subscription, self.runtime)
         self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
+
+    def remember(self, past: PastEvents) -> None:
+        """See RemembersEvents. A worker that records serves newcomers of every process."""
+        self.runtime.feeder.past = past if isinstance(past, RecordedEvents) else None
+        if self.serving.consumer is not None:
+            self.runtime.feeder.begin(self.serving.consumer.selection)
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. With the last pattern, the queue stays as it is bound, and collects.

@@ -22,7 +22,7 @@ from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
-from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.connection.connections import for_errands, for_long_errands, visiting
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.fates import FateTeller
 from qt_events.rabbitmq.messages.envelope import Envelope
@@ -30,6 +30,8 @@ from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.starting.feeder import Feeder
+from qt_events.rabbitmq.starting.newcomers import Newcomers
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 
@@ -63,8 +65,10 @@ class Runtime:
     outstanding: Outstanding
     stats: Stats
     watch: SlowHandlerLog
+    newcomers: Newcomers
     middleware: MiddlewareStack = field(default_factory=MiddlewareStack)
     fates: FateTeller = field(init=False)
+    feeder: Feeder = field(init=False)
     #: The caller's loop while run_forever() runs.
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
@@ -75,6 +79,7 @@ class Runtime:
         connect = partial(for_errands, self.app)
         about = (self.topology.fates, self.subscriptions, self.middleware)
         self.fates = FateTeller(connect, *about)
+        self.feeder = Feeder(self.topology, partial(for_long_errands, self.app))
         renew_after_fork(self)
 
     def after_fork(self) -> None:

@@ -96,7 +96,7 @@ _STARTS = {"FromTheFirstOn", "FromATimeOn", "InBatches", "DecidedOnce", "Refused
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
     # The broker holds what waits for handlers
-    CeleryBackend: _STARTS | {"Backpressure", "WaitingForRoom"},
+    CeleryBackend: {"Backpressure", "WaitingForRoom"},
     WorkerBackend: _PUBLISHER_ELSEWHERE | _STARTS | {"RefusedBatches"},
     PreforkBackend: _PUBLISHER_ELSEWHERE
     | _BATCHES

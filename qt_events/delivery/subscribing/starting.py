@@ -1,6 +1,6 @@
 """Start: the event that a new subscription begins with, and who keeps those of the past."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,6 +10,8 @@ from qt_events.events.raw import RawEvent
 #: The first event there ever was, those from a time on, or what is published from now on.
 Start = Literal["first", "now"] | datetime
 NOW: Start = "now"
+#: Name of the subscription by which a recorder keeps events.
+RECORDER = "history"
 
 
 def checked_start(whose: str, start: object, *, broadcast: bool) -> None:
@@ -55,6 +57,30 @@ class PastEvents(Protocol):
             after: place behind which to begin; 0 at first.
             since: time of the oldest that is wanted.
         """
+
+
+@runtime_checkable
+class RecordedEvents(PastEvents, Protocol):
+    """Events that a recorder keeps: what newcomers on a broker need of it."""
+
+    async def catch_up_with(self, recorders: Callable[[], int]) -> frozenset[str]:
+        """Return once so many recorders have kept what each got before this call; tell which.
+
+        Args:
+            recorders: tells how many there are by now.
+        """
+
+    async def last(self) -> int:
+        """Return the place of the newest event; 0 if there is none."""
+
+    async def places(self, events: Sequence[RawEvent]) -> Sequence[int]:
+        """Return the place of each event; 0 for one that is not kept."""
+
+    async def progress(self, key: str) -> tuple[int, str] | None:
+        """Return the place and the text that were kept last under a key."""
+
+    async def keep_progress(self, key: str, subscription: str, place: int, text: str) -> None:
+        """Keep them. Whoever records goes on from there."""
 
 
 @runtime_checkable

@@ -98,6 +98,11 @@ def for_errands(app: celery.Celery) -> kombu.Connection:
     return app.connection_for_write()
 
 
+def for_long_errands(app: celery.Celery) -> kombu.Connection:
+    """Return a connection for an errand that lasts, with heartbeats, not connected yet."""
+    return app.connection_for_write(heartbeat=chosen(app, "broker_heartbeat"))
+
+
 def for_publishing(
     app: celery.Celery, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
 ) -> kombu.Connection:

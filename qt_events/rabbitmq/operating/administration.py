@@ -9,6 +9,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.dead_letters.scan import Progress
+from qt_events.delivery.subscribing.starting import RECORDER
 from qt_events.delivery.subscribing.subscription import Component, Subscription
 from qt_events.errors import (
     BusStateError,
@@ -26,6 +27,7 @@ from qt_events.rabbitmq.operating.moving import Move, Moved
 from qt_events.rabbitmq.operating.permissions import Control, Permissions, permissions_of
 from qt_events.rabbitmq.operating.registered import Registered
 from qt_events.rabbitmq.operating.target import Target
+from qt_events.rabbitmq.starting.newcomers import Newcomers
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.ownership import describe
 
@@ -67,7 +69,13 @@ class Administration:
     def _declare(self, subscriptions: list[Subscription]) -> None:
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             self._registered.declare(channel, subscriptions)
-            with self.topology.turn_to_bind(channel):
+            if any(each.name == RECORDER for each in subscriptions):
+                self.topology.declare_starts(channel)
+            newcomers = Newcomers(self.topology, self._target.connection)
+            with (
+                newcomers.beginning(channel, subscriptions),
+                self.topology.turn_to_bind(channel),
+            ):
                 self.topology.declare_for_others(channel, subscriptions)
 
     def hand_over(self, subscription: str) -> str:
@@ -140,6 +148,12 @@ class Administration:
             UnknownSubscriptionError, BusStateError: see Move.
         """
         held = self._held(source)
+        for each in (held, self.inventory().of(destination)):
+            if each is not None and each.old is not None:
+                raise BusStateError(
+                    f"{each.name!r} is still in its past, {each.old} old events wait for it: move "
+                    "it once these are handled"
+                )
         declared = [each for each in self._target.subscriptions() if each.name == destination]
         self._declare(declared)
         patterns = declared[0].patterns if declared else None
@@ -272,6 +286,9 @@ class Administration:
             counts = [self._depth(channel, queue) for queue in held.queues]
             held.quarantined = self._depth(channel, self.topology.quarantine(subscription))[0]
             held.dead_letters = self._depth(channel, self.topology.dead(subscription))[0]
+            if held.old is not None:
+                held.old, consumers = self._depth(channel, self.topology.old(subscription))
+                counts.append((0, consumers))
         held.waiting = sum(waiting for waiting, _ in counts)
         held.consumers = sum(consumers for _, consumers in counts)
         return held
@@ -310,7 +327,8 @@ class Administration:
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             if not with_dead_letters:
                 self._let_go(channel, held)
-            for queue in (*held.queues, self.topology.quarantine(held.name), *dead):
+            others = (self.topology.old(held.name), self.topology.quarantine(held.name))
+            for queue in (*held.queues, *others, *dead):
                 try:
                     channel.queue_delete(queue)
                 except ChannelError as error:

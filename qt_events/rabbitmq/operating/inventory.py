@@ -22,6 +22,8 @@ class Holding:
     consumers: int = 0  #: of its queues
     quarantined: int = 0  #: events in quarantine
     dead_letters: int = 0
+    #: Old events that wait for a newcomer; None if it is none, or is past them.
+    old: int | None = None
     #: Events that expired and stay in its queues, until the queue of dead letters is declared.
     expired: int = 0
     #: Patterns that its queue is bound by.
@@ -79,6 +81,11 @@ def inventory(
             holding.unacked += row.get("messages_unacknowledged", 0)
             holding.consumers += row.get("consumers", 0)
             holding.expired += row.get("messages_dlx", 0)
+        elif queue.startswith(topology.old("")):
+            name = queue.removeprefix(topology.old(""))
+            holding = holdings.setdefault(name, Holding(name))
+            holding.old = messages
+            holding.consumers += row.get("consumers", 0)
         elif queue.startswith(topology.dead("")):
             name = queue.removeprefix(topology.dead(""))
             holdings.setdefault(name, Holding(name)).dead_letters += messages

@@ -17,12 +17,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
+from qt_events.delivery.subscribing.starting import NOW, RECORDER
 from qt_events.delivery.subscribing.subscription import Component, Subscription
 from qt_events.delivery.telling.fates import type_of
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.object_names import INSTANCE
 
 NOTHING = "^$"
+_ANYTHING = ".*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,12 @@ class _Rights:
     control: Control | None
 
     def configure(self) -> Iterable[str]:
-        """Yield queues of broadcasts: their processes make them themselves."""
+        """Yield queues of broadcasts, which their processes make, and of old events.
+
+        Whoever has handled the last old event deletes their queue.
+        """
         yield from (self._queue(each) for each in self._subscriptions if each.broadcast)
+        yield from self._old()
         yield from self._control("pidbox queue", "pidbox", "reply", "events")
 
     def write(self) -> Iterable[str]:
@@ -95,6 +101,8 @@ class _Rights:
             yield re.escape(t.fates)
         if any(map(t.has_quarantine, self._subscriptions)):
             yield re.escape(t.quarantined)
+        if self._records:
+            yield from map(re.escape, (t.starting, t.redeliver))
         yield from map(self._queue, self._subscriptions)
         yield from self._control("pidbox queue", "reply", "events")
 
@@ -106,6 +114,11 @@ class _Rights:
         if any(each.hears_fates for each in self._subscriptions):
             yield re.escape(t.fates)
         yield from map(self._queue, self._subscriptions)
+        yield from self._old()
+        if self._records:
+            # For each newcomer, it takes what the history has sent out of the newcomer's own queue.
+            yield re.escape(t.starts)
+            yield from (f"{re.escape(each)}.+" for each in (t.queue(""), t.old("")))
         yield from (
             re.escape(t.quarantine(each.name))
             for each in self._subscriptions
@@ -123,7 +136,9 @@ class _Rights:
             re.escape(each.name) for each in subscriptions if t.has_quarantine(each)
         )
         yield TopicPermission(t.events, publishes, _any_of(map(re.escape, patterns)))
-        yield TopicPermission(t.redeliver, NOTHING, keys)
+        yield TopicPermission(t.redeliver, _ANYTHING if self._records else NOTHING, keys)
+        if self._records:
+            yield TopicPermission(t.starting, _ANYTHING, NOTHING)
         told = (re.escape(type_of(each.name)) for each in subscriptions if each.tells_fates)
         heard = any(each.hears_fates for each in subscriptions)
         yield TopicPermission(t.fates, _any_of(told), _any_of(["#"] if heard else ()))
@@ -136,6 +151,16 @@ class _Rights:
     @property
     def _subscriptions(self) -> tuple[Subscription, ...]:
         return self.component.subscriptions
+
+    @property
+    def _records(self) -> bool:
+        """True for a component that records events, and serves newcomers."""
+        return any(each.name == RECORDER for each in self._subscriptions)
+
+    def _old(self) -> Iterable[str]:
+        """Yield queues of old events."""
+        newcomers = (each for each in self._subscriptions if each.start != NOW)
+        yield from (re.escape(self.topology.old(each.name)) for each in newcomers)
 
     def _queue(self, subscription: Subscription) -> str:
         return re.escape(self.topology.queue("")) + _key(subscription)

@@ -6,9 +6,11 @@ from typing import Any
 
 import kombu
 
+from qt_events.delivery.subscribing.starting import NOW
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.topology.standing import Newcomers
 from qt_events.rabbitmq.topology.trust import Provenance
 
 
@@ -25,9 +27,10 @@ class ConsumedQueues:
         prefetch: Callable[[Subscription], int],
         taker: Callable[[SubscriptionQueue, Any], Any],
         declare: Callable[[Subscription, Any], None],
+        newcomers: Newcomers,
     ) -> None:
         self._topology, self._prefetch = topology, prefetch
-        self._taker, self._declare = taker, declare
+        self._taker, self._declare, self._newcomers = taker, declare, newcomers
 
     def own(self, subscription: Subscription, key: str) -> SubscriptionQueue:
         """Return a subscription's own queue; `key` brings events back to it."""
@@ -36,7 +39,10 @@ class ConsumedQueues:
         else:
             shown = kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
         prefetch = partial(self._prefetch, subscription)
-        return self._queue(subscription, key, self._topology.queue(key), shown, prefetch)
+        queue = self._queue(subscription, key, self._topology.queue(key), shown, prefetch)
+        if subscription.start != NOW:
+            queue.consume_old = self._newcomers.consume
+        return queue
 
     def quarantine(self, subscription: Subscription) -> SubscriptionQueue:
         """Return its quarantine, out of which events come one at a time."""

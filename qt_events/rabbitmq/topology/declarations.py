@@ -18,7 +18,7 @@ from qt_events.rabbitmq.topology.consumed_queues import ConsumedQueues
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.registration import Registration
-from qt_events.rabbitmq.topology.standing import Standing, Wanted
+from qt_events.rabbitmq.topology.standing import NO_NEWCOMERS, Newcomers, Standing, Wanted
 from qt_events.rabbitmq.topology.ways import Ways
 
 logger = logging.getLogger("qt_events")
@@ -50,12 +50,13 @@ class Declarations:
         taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
         will_serve: Callable[[Subscription], bool] = lambda _: True,
         on_quarantine: Callable[[], None] = lambda: None,
+        newcomers: Newcomers = NO_NEWCOMERS,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._registration = registration
         self._serves, self._will_serve = serves, will_serve
         self._on_quarantine = on_quarantine
-        self._consumed = ConsumedQueues(topology, prefetch, taker, self._declare_to_consume)
+        self._consumed = ConsumedQueues(topology, prefetch, taker, self._declare_here, newcomers)
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
@@ -64,7 +65,7 @@ class Declarations:
         self._quarantined: set[str] = set()  # names of those whose quarantine was declared here
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
-        self._standing = Standing(topology, registration.must_own)
+        self._standing = Standing(topology, registration.must_own, newcomers)
         self.ways = Ways(topology, self._make_quarantine)
         self._unbinding: set[tuple[Subscription, str]] = set()  # bindings to remove
         self._instance = uuid4().hex[:12]
@@ -73,9 +74,9 @@ class Declarations:
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
-        self._instance, self._epoch = uuid4().hex[:12], 0
+        self._instance, self._epoch, self._over = uuid4().hex[:12], 0, None
         self.ways.forget()
-        self._over, self._standing = None, Standing(self._topology, self._registration.must_own)
+        self._standing.after_fork()
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
 
@@ -137,10 +138,9 @@ class Declarations:
         earlier release. Else somebody may want the event.
         """
         answer = self._registration.has_unbound(subscription, event_type)
-        if self._registration.begin_reading(subscription):
-            ask = DeclareRequest("the register", self._registration.read)
-            if not self._begin(ask):
-                self._registration.not_read()
+        ask = DeclareRequest("the register", self._registration.read)
+        if self._registration.begin_reading(subscription) and not self._begin(ask):
+            self._registration.not_read()
         return answer
 
     def _begin(self, request: Request) -> bool:
@@ -296,7 +296,7 @@ class Declarations:
                 "%s could not be declared again and may receive no events: %s", wanted.name, error
             )
 
-    def _declare_to_consume(self, subscription: Subscription, connection: RawConnection) -> None:
+    def _declare_here(self, subscription: Subscription, connection: RawConnection) -> None:
         """Declare one on a worker's own connection, unless it stands."""
         wanted = self._wanted_as(subscription)
         is_behind = self._unbinding or self._registration.is_behind

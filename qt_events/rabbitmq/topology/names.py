@@ -23,7 +23,11 @@ from qt_events.rabbitmq.topology.turns import turn_to_bind
 
 # The broker counts returns of what was merely prefetched, too. On 3.10, -1 deletes messages.
 NO_DELIVERY_LIMIT = 1_000_000
+#: Routing key of requests for old events.
+REQUEST = "request"
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
+
+_ONE_AT_A_TIME = {"x-single-active-consumer": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,24 @@ class Topology(Names):
         lasting = {"durable": True, "auto_delete": False, "exclusive": False}
         channel.queue_declare(self.register, **lasting, arguments=self._queue())
 
+    def declare_starts(self, channel: Channel) -> None:
+        """Declare what a recorder needs to serve newcomers. TopologyError: see above."""
+        self._declare(channel, self._declare_starts, f"queue {self.starts!r}")
+
+    def declare_old(self, channel: Channel, name: str, generation: str) -> None:
+        """Declare a newcomer's queue of old events; `generation` tells it from an earlier one.
+
+        One worker at a time takes them. So it knows when all are handled.
+        """
+        queue = self.old(name)
+
+        def declare(declarer: Declarer) -> None:
+            self._declare_starts(declarer)
+            declarer.queue(queue, **self._queue(**_ONE_AT_A_TIME))
+            declarer.bind(queue, self.starting, self.old_key(name, generation))
+
+        self._declare(channel, declare, f"queue {queue!r}")
+
     def unbind(self, channel: Channel, key: str, pattern: str) -> None:
         """Remove the binding of a queue, however it is spelled.
 
@@ -243,9 +265,14 @@ class Topology(Names):
             declarer.bind(self.dead(name), self.dead_letters, name)
 
     def _declare_quarantine(self, declarer: Declarer, name: str) -> None:
-        alone = {"x-single-active-consumer": True, **self._to_dead_letters(name)}
+        alone = {**_ONE_AT_A_TIME, **self._to_dead_letters(name)}
         if declarer.queue(self.quarantine(name), **self._queue(**alone)):
             declarer.bind(self.quarantine(name), self.quarantined, name)
+
+    def _declare_starts(self, declarer: Declarer) -> None:
+        declarer.exchange(self.starting, "topic")
+        if declarer.queue(self.starts, **self._queue(**_ONE_AT_A_TIME)):
+            declarer.bind(self.starts, self.starting, REQUEST)
 
     def _declare_level(self, declarer: Declarer, ttl: int) -> None:
         name = self._level(ttl)
@@ -285,10 +312,11 @@ class Topology(Names):
         It is no error if something does not exist.
         """
         for name, key in subscriptions:
-            for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
+            for queue in (self.queue(key), self.old(name), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
-        channel.queue_delete(self.register)
-        for name in (*self.levels(), self.lost, self.fates):
+        for queue in (self.register, self.starts):
+            channel.queue_delete(queue)
+        for name in (*self.levels(), self.lost, self.fates, self.starting):
             channel.queue_delete(name)
             channel.exchange_delete(name)
         for exchange in (self.redeliver, self.dead_letters, self.quarantined, self.events):

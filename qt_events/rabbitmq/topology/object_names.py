@@ -16,7 +16,7 @@ FIRST_LEVEL = 100  # ms; the levels double from here
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
 # Words before the names that users give; after a prefix, each is the beginning of a queue's name.
-_KINDS = {"sub", "dead", "quarantine", "retry"}
+_KINDS = {"sub", "dead", "quarantine", "retry", "start"}
 #: End of the name of a broadcast's queue: its process. A regular expression.
 INSTANCE = r"\.[0-9a-f]{12}"
 _INSTANCE = re.compile(f"{INSTANCE}$")
@@ -87,6 +87,30 @@ class Names:
     def binding_lock(self) -> str:
         """Queue that exists while a process binds, on some brokers. See turns.py."""
         return f"{self.prefix}.binding.lock"
+
+    @property
+    def starting(self) -> str:
+        """Topic exchange of old events for newcomers, and of requests for them."""
+        return f"{self.prefix}.start"
+
+    @property
+    def starts(self) -> str:
+        """Queue of requests for old events. The recorder of events takes them."""
+        return f"{self.prefix}.starts"
+
+    @property
+    def starts_lock(self) -> str:
+        """Queue that exists while a process declares a newcomer."""
+        return f"{self.starts}.lock"
+
+    def old(self, name: str) -> str:
+        """Return the queue of old events: it stands while its subscription is in its past."""
+        return f"{self.prefix}.start.{name}"
+
+    @staticmethod
+    def old_key(name: str, generation: str) -> str:
+        """Return the routing key to that queue, as it was made by one start."""
+        return f"{name}.{generation}"
 
     def queue(self, key: str) -> str:
         """Return the queue of a subscription, or of its instance in one process.

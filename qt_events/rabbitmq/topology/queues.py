@@ -35,6 +35,8 @@ ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
 #: Headers of ours that an event carries on its way back to its queue.
 OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL, REPLAY)
+#: Takes a message as it came.
+Arrived = Callable[[RawMessage], Any]
 _MAX_MESSAGE_ID = 255
 _QOS = "lBb"  # prefetch_size, prefetch_count, global
 
@@ -49,6 +51,8 @@ class SubscriptionQueue(kombu.Queue):
     `declare_all(connection)` declares the queue and everything around it, unless they stand.
     `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
     `taker(queue, channel)` returns a function that takes its messages past Celery, or None.
+    `consume_old(queue, arrived)`, if set, consumes old events for now instead, and returns None; or
+    it returns what takes messages in place of `arrived`.
     `on_cancelled(queue)`, if set, is called when the broker has cancelled its consumer.
     """
 
@@ -62,6 +66,7 @@ class SubscriptionQueue(kombu.Queue):
         ("declare_all", None),
         ("prefetch", None),
         ("taker", None),
+        ("consume_old", None),
     )
 
     subscription: str
@@ -72,6 +77,7 @@ class SubscriptionQueue(kombu.Queue):
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
     taker: Callable[["SubscriptionQueue", Any], Callable[[str, int, Envelope], None] | None]
+    consume_old: Callable[["SubscriptionQueue", Arrived], Arrived | None] | None = None
     on_cancelled: Callable[["SubscriptionQueue"], None] | None = None
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
@@ -94,13 +100,27 @@ class SubscriptionQueue(kombu.Queue):
         """
         # The body stays bytes, whatever encoding a producer claims.
         self.channel.auto_decode = False
-        self.channel.send_method(spec.Basic.Qos, _QOS, (0, self.prefetch(), False))
         take = self.taker(self, self.channel)
-        arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
+        arrived: Arrived = (
+            partial(self._arrived, callback) if take is None else partial(self._taken, take)
+        )
+        if self.consume_old is not None:
+            if (live := self.consume_old(self, arrived)) is None:
+                return None
+            arrived = live
+        self.limit(self.prefetch())
         if self.on_cancelled is not None:
             # Else py-amqp ends the connection.
             kwargs["on_cancel"] = lambda _tag, told=self.on_cancelled: told(self)
         return super().consume(consumer_tag, arrived, *args, **kwargs)
+
+    def limit(self, prefetch: int) -> None:
+        """Let the next consumer of its channel hold so many unacknowledged messages."""
+        self.channel.send_method(spec.Basic.Qos, _QOS, (0, prefetch, False))
+
+    def envelope_of(self, raw: RawMessage) -> Envelope:
+        """Return the envelope of a message that no worker handles."""
+        return self._envelope(raw, raw.properties, {})
 
     def _taken(self, take: Callable[[str, int, Envelope], None], raw: RawMessage) -> None:
         given = raw.properties.pop("application_headers", None) or {}

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from amqp import Channel
 from amqp import Connection as RawConnection
@@ -39,14 +40,51 @@ class Wanted(NamedTuple):
         return self.key, self.patterns, self.served, self.lasting
 
 
+class Newcomers(Protocol):
+    """Subscriptions that begin with events of the past; see starting/newcomers.py."""
+
+    def beginning(
+        self, channel: Channel, subscriptions: Sequence[Subscription]
+    ) -> AbstractContextManager[None]:
+        """Return what begins the start of those that do not stand, while they are declared."""
+
+    def consume(self, queue: Any, arrived: Any) -> Any:
+        """Consume old events in place of a queue that is in its past; see SubscriptionQueue."""
+
+
+class NoNewcomers:
+    """Newcomers of a bus that has none."""
+
+    def beginning(self, *_: object) -> AbstractContextManager[None]:
+        """See Newcomers."""
+        return nullcontext()
+
+    def consume(self, _queue: Any, arrived: Any) -> Any:
+        """See Newcomers."""
+        return arrived
+
+
+NO_NEWCOMERS = NoNewcomers()
+
+
 class Standing:
     """Subscriptions on the broker. All that binds or unbinds goes through it, so it knows them.
 
     `must_own` raises TopologyError for a subscription that is another service's.
     """
 
-    def __init__(self, topology: Topology, must_own: Callable[[Subscription], None]) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        must_own: Callable[[Subscription], None],
+        newcomers: Newcomers = NO_NEWCOMERS,
+    ) -> None:
         self._topology, self._must_own = topology, must_own
+        self._newcomers = newcomers
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Know nothing: connections are the parent's."""
         self._known = Known()
         self.progress = ""  #: how far subscriptions are declared; empty if none is just now
         self.instances: set[str] = set()  #: queues of broadcasts that this process declared
@@ -100,7 +138,8 @@ class Standing:
         new = [each for each in batch if not self.has(each, channel.connection)]
         if not new:
             return
-        with self._topology.turn_to_bind(channel):
+        newcomers = self._newcomers.beginning(channel, [each.subscription for each in new])
+        with newcomers, self._topology.turn_to_bind(channel):
             if self._declare_at_once(channel, new):
                 return
             self.declare_base(channel)

@@ -41,7 +41,10 @@ class Provenance:
             return RETURNED
         if exchange == (self.topology.fates if self.hears_fates else self.topology.events):
             return ASTRAY if deaths else PUBLISHED
-        if exchange == self.topology.redeliver:
+        if exchange == self.topology.starting:
+            # Only a recorder may use this exchange. The rest of the key is the start's generation.
+            returned = str(key).rpartition(".")[0] == self.key and not deaths
+        elif exchange == self.topology.redeliver:
             returned = key == self.key and all(map(self._is_of_a_level, deaths))
         else:
             returned = exchange == self.topology.quarantined and key == self.key and not deaths

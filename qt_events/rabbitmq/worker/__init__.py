@@ -6,6 +6,7 @@ sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
 answers.py          answers of the broker that the event loop does not wait for
 consuming_anew.py   a new consumer, for another prefetch or for one that is cancelled
+old_events.py       old events first, where a subscription is still in its past
 quarantines.py      those that are made while a worker runs, here or elsewhere
 connecting.py       logging in, trying again, the worker's name
 delayed_tasks.py    Celery's delay of plain tasks on quorum queues, without our queues

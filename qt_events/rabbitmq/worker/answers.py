@@ -11,6 +11,8 @@ from typing import Any
 
 from amqp import Channel, spec
 
+#: Beginning of the tags of consumers that last until the channel ends; see old_events.py.
+OLD_TAG = "old-events-"
 _POLL = 0.02  # seconds between two looks
 
 
@@ -50,5 +52,9 @@ class _Cancellations(dict[str, Callable[[str], object]]):
 
 async def all_cancelled(channel: Channel) -> None:
     """Return when no more messages come: the broker has answered that each consumer is gone."""
-    while channel.callbacks and channel.connection is not None:  # noqa: ASYNC110  # py-amqp tells nobody
+    while channel.connection is not None and any(map(_ends_now, channel.callbacks)):  # noqa: ASYNC110  # py-amqp tells nobody
         await asyncio.sleep(_POLL)
+
+
+def _ends_now(tag: str) -> bool:
+    return not str(tag).startswith(OLD_TAG)

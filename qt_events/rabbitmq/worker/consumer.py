@@ -23,7 +23,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
-from qt_events.errors import LoginRefusedError, TopologyError
+from qt_events.errors import LoginRefusedError, NoRecorderError, TopologyError
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
@@ -41,6 +41,7 @@ from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
+from qt_events.rabbitmq.worker.old_events import OldEvents
 from qt_events.rabbitmq.worker.quarantines import Quarantines
 from qt_events.rabbitmq.worker.rate_limits import RateLimitedConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
@@ -110,6 +111,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.selection = self._selection(**options)
         self._serving = self.app.qt_events_serving
         self._consuming_anew = ConsumingAnew(self, self._serving)
+        self._old_events = OldEvents(self, self.runtime, self._consuming_anew)
         self.quarantines = Quarantines(self, self.runtime)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
@@ -153,6 +155,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         looks = self.quarantines.begin()
         self.runtime.fates.look(self.selection)
         self.runtime.publisher.open_spool()
+        self.runtime.feeder.begin(self.selection)
         try:
             if isinstance(self.pool, AsyncioPool):
                 prefetches = self._consuming_anew.begin()
@@ -164,6 +167,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
                 (asynloop if self.hub else synloop)(*args)
         finally:
             looks.cancel()
+            self._old_events.end()
             self._remember_what_is_held()
 
     def _asyncio_loop(self) -> AsyncioLoop:
@@ -202,7 +206,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             heed_second_signal(self.controller, is_hurried)
         try:
             super().start()
-        except (LoginRefusedError, TopologyError) as error:
+        except (LoginRefusedError, NoRecorderError, TopologyError) as error:
             if self.runtime.loop is not None:
                 raise
             logger.critical("%s: %s", type(error).__name__, error)
@@ -255,6 +259,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         super().shutdown()
         self._unknown_tasks.stop()
         self.runtime.fates.stop()
+        self.runtime.feeder.stop()
         # run_forever() may be called again, and whoever is told twice to end does not wait.
         if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
             self.runtime.leave()
@@ -315,6 +320,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Stop consuming from these queues, and give back what was taken and not begun."""
         for queue in queues:
+            self._old_events.drop(queue.subscription)
             if self.task_consumer is not None:
                 self.cancel_task_queue(queue.name)
             if isinstance(self.pool, AsyncioPool):
@@ -348,7 +354,11 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         """
         self.strategies.clear()
         self._arrivals.clear()
-        self.runtime.declarations.declare_over(self.connection.default_channel)
+        channel = self.connection.default_channel
+        if self.runtime.feeder.serves(self.selection):
+            self.runtime.topology.declare_starts(channel)
+        self.runtime.declarations.declare_over(channel)
+        self.runtime.newcomers.look_again(channel)
         self.quarantines.know()
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:

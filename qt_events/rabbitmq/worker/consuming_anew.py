@@ -37,6 +37,13 @@ class ConsumingAnew:
         self._consumer, self._serving = consumer, serving
         self._queues: dict[str, SubscriptionQueue] = {}
 
+    def adapts(self, name: str) -> bool:
+        """Return True if the prefetch of a subscription is found out, event by event."""
+        subscription = self._consumer.runtime.subscriptions.get(name)
+        if subscription is None or subscription.batch is not None:
+            return False
+        return self._serving.adapting(subscription) is not None
+
     def counting(self, queue: SubscriptionQueue, take: Take) -> Take:
         """Return `take`, or a function that counts as well, if the prefetch of the queue adapts."""
         subscription = self._consumer.runtime.subscriptions.get(queue.subscription)

@@ -28,7 +28,6 @@ _SHUTDOWN = 60.0  # seconds its warm shutdown may take
 _POLL = 0.02  # seconds
 
 # Reasons for which a backend lacks a feature
-_NOT_YET = "a NotSupportedError: old events come by `qt-events replay`"
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
 _ONE_BY_ONE = "a NotSupportedError: the pool hands out one event at a time"
 _ELSEWHERE = "the bus that publishes is in another process"
@@ -56,7 +55,6 @@ class CeleryBackend(Backend):
     name = "celery"
     lacks: ClassVar[Mapping[Feature, str]] = {
         Feature.BACKPRESSURE: _ON_THE_BROKER,
-        Feature.START: _NOT_YET,
     }
 
     def __init__(self, url: str) -> None:
@@ -113,7 +111,7 @@ class WorkerBackend(Backend):
         Feature.LOCAL: _ELSEWHERE,
         Feature.HOSTED: _ELSEWHERE,
         Feature.BACKPRESSURE: _ON_THE_BROKER,
-        Feature.START: _NOT_YET,
+        Feature.START: _ELSEWHERE,
     }
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 

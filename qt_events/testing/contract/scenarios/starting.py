@@ -1,6 +1,7 @@
 """Start: a new subscription gets events of the past first, and then what is published."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from qt_events.errors import (
     InvalidOptionError,
     NoRecorderError,
     NotSupportedError,
+    UnknownSubscriptionError,
 )
 from qt_events.events.event import Event
 from qt_events.history.history import History
@@ -123,18 +125,34 @@ class DecidedOnce(Scenario):
             run.bus.subscribe("start.once.b", handler, name="start.once", start="now")
 
 
+async def _begin_without_a_history(run: ScenarioRun) -> None:
+    handler = recording("start.unrecorded")
+    try:
+        run.bus.subscribe("start.refused", handler, name="start.unrecorded", start="first")
+        # A broker knows whether somebody records: it is asked by the next publish.
+        await run.publish("start.refused")
+    finally:
+        with suppress(UnknownSubscriptionError):
+            run.bus.unsubscribe("start.refused", handler)
+
+
 class RefusedStarts(Scenario):
     """A start that is none, one of a broadcast, and one without a history are refused by name."""
 
     needs = Feature.START | Feature.LOCAL
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        hear(bus, "start.there", "start.there")
 
     async def check(self, run: ScenarioRun) -> None:
         naive = datetime(2026, 12, 1)  # noqa: DTZ001
         for wrong in ("last", "", 3, naive):
             with pytest.raises(InvalidOptionError, match="start="):
                 hear(run.bus, "start.refused", "start.refused", start=wrong)
+        await run.called("start.there", event=await run.publish("start.there"))
         with pytest.raises(NoRecorderError, match="history"):
-            hear(run.bus, "start.refused", "start.refused", start="first")
+            await _begin_without_a_history(run)
         History().attach(run.bus)
         with pytest.raises(NotSupportedError, match=r"'start\.everywhere' is a broadcast"):
             hear(run.bus, "start.refused", "start.everywhere", start="first", broadcast=True)
