@@ -33,7 +33,7 @@ from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.local_fates import LocalFates
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.delivery.transacting.outgoing import current_outgoing
-from qt_events.delivery.waiting.capacity import LATE, Capacity
+from qt_events.delivery.waiting.capacity import Capacity
 from qt_events.delivery.waiting.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.waiting.lanes import Lanes
 from qt_events.delivery.waiting.newcomers import Newcomers
@@ -106,7 +106,9 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._match = self._subscriptions.match
         self._anonymous = count(1)
-        self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        # The lanes are made later.
+        slowest = lambda: self._lanes.describe_slowest()  # noqa: E731, PLW0108
+        self._capacity = Capacity(self.max_queue_size, slowest)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
         self._redelivery = InMemoryRedelivery(self._subscriptions, self._take, self._hand)
@@ -197,13 +199,7 @@ class InMemoryEventBus(Hosted):
 
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
-        return BackpressureError(f"{why}: {self._full()}")
-
-    def _full(self) -> str:
-        return self._capacity.describe(self._lanes.describe_slowest())
-
-    def _report_waiting(self) -> None:
-        logger.warning("publishes have waited for more than %g s: %s", LATE, self._full())
+        return BackpressureError(f"{why}: {self._capacity.describe()}")
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> Published:
         """Hand an event that has a place to the subscriptions that hear it."""
@@ -229,10 +225,7 @@ class InMemoryEventBus(Hosted):
         self._hold(event, subscriptions)
 
     async def _hand(self, event: Event[Any], subscription: Subscription) -> None:
-        try:
-            self._take_free()
-        except IndexError:
-            await self._enter()
+        await self._enter()
         self._hold(event, (subscription,))
 
     # Subscribe
@@ -327,8 +320,8 @@ class InMemoryEventBus(Hosted):
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
         if follows.again_after is None:
             return False
-        attempts = attempts.after(follows)
-        self._retries.add((event, subscription, open_, attempts), follows.again_after)
+        again = (event, subscription, open_, attempts.after(follows))
+        self._retries.add(again, follows.again_after)
         return True
 
     # Join and stop

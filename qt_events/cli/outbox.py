@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qt_events.cli.options import App, AsJson, Prefix, Url
-from qt_events.cli.terminal import dumps, pipe, plain, say, wide_console
+from qt_events.cli.terminal import dumps, plain, say, wide_console
 from qt_events.errors import InvalidOptionError
 from qt_events.texts import one_line
 
@@ -107,11 +107,10 @@ def list_(
             raise InvalidOptionError(f"--state {each!r:.80}: there are {', '.join(State)}")
     with closing(_opened(store)) as kept:
         found = asyncio.run(kept.events(*(state or ()), limit=limit))
-    with pipe():
-        if as_json:
-            print(json.dumps([_as_json(each) for each in found], indent=2))
-        else:
-            _print_events(found)
+    if as_json:
+        print(json.dumps([_as_json(each) for each in found], indent=2))
+    else:
+        _print_events(found)
 
 
 def _as_json(event: "KeptEvent") -> dict[str, Any]:
@@ -145,11 +144,10 @@ def stats(store: StoreUrl = "", as_json: AsJson = False) -> None:
     """Show how much waits, and for how long; exit code 0 whatever it is."""
     with closing(_opened(store)) as kept:
         found = asyncio.run(kept.stats())
-    with pipe():
-        if as_json:
-            print(dumps(found._asdict(), indent=2))
-        else:
-            _print_stats(found)
+    if as_json:
+        print(dumps(found._asdict(), indent=2))
+    else:
+        _print_stats(found)
 
 
 def _print_stats(found: "OutboxStats") -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import dumps, pipe, plain, say, wide_console
+from qt_events.cli.terminal import dumps, plain, say, wide_console
 from qt_events.texts import printable
 
 if TYPE_CHECKING:
@@ -40,12 +40,11 @@ def list_(
     from qt_events.outbox.spool import looking
 
     found = list(looking.entries(path.absolute(), aside=aside, limit=limit))
-    with pipe():
-        if as_json:
-            for each in found:
-                print(dumps({name: plain(value) for name, value in asdict(each).items()}))
-        else:
-            _print_entries(found)
+    if as_json:
+        for each in found:
+            print(dumps({name: plain(value) for name, value in asdict(each).items()}))
+    else:
+        _print_entries(found)
 
 
 @spool.command()
@@ -54,12 +53,11 @@ def stats(path: SpoolPath, as_json: AsJson = False) -> None:
     from qt_events.outbox.spool import looking
 
     found = looking.stats(path.absolute())
-    with pipe():
-        if as_json:
-            rows = [{name: plain(value) for name, value in asdict(each).items()} for each in found]
-            print(dumps(rows, indent=2))
-        else:
-            _print_stats(found)
+    if as_json:
+        rows = [{name: plain(value) for name, value in asdict(each).items()} for each in found]
+        print(dumps(rows, indent=2))
+    else:
+        _print_stats(found)
 
 
 @spool.command()

@@ -11,6 +11,7 @@ import amqp
 import pytest
 
 from qt_events import CeleryEventBus, Event, Fate, FateOutcome, RawEvent, RetryPolicy
+from qt_events.delivery.telling.fates import columns_of
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.fates import FateChannel
@@ -105,7 +106,7 @@ async def test_what_was_told_is_confirmed_before_the_connection_ends(
     fate = Fate(
         "1", "/here", "order.placed", 1, datetime.now(UTC), FateOutcome.DONE, subscription="desk"
     )
-    told, confirmed = [("desk", [fate])] * 20, set[int]()
+    told, confirmed = [("desk", columns_of([fate]))] * 20, set[int]()
     with visiting(for_errands(bus.app)) as connection:
         channel = FateChannel(connection, bus.topology.fates)
         raw = connection.channels[max(connection.channels)]

@@ -1,6 +1,7 @@
 """Capacity: the number of events that a bus may hold, and the line of those who wait."""
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from itertools import repeat
 from time import monotonic
 
 from qt_events.event_loop import running_loop
+
+logger = logging.getLogger("qt_events")
 
 #: Seconds from which a publish counts as waiting.
 LATE = 1.0
@@ -32,11 +35,12 @@ class Capacity:
     appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
     places, the line, and the waiters for an empty bus.
 
-    `on_late` is called when somebody has waited for LATE seconds, at most every ten seconds.
+    `slowest` names the subscription that holds others up. It is logged when somebody has waited for
+    LATE seconds, at most every ten seconds.
     """
 
-    def __init__(self, size: int, on_late: Callable[[], None] = lambda: None) -> None:
-        self.size, self._on_late, self._silent_until = size, on_late, 0.0
+    def __init__(self, size: int, slowest: Callable[[], str] = lambda: "") -> None:
+        self.size, self._slowest, self._silent_until = size, slowest, 0.0
         #: Called whenever somebody begins to wait.
         self.on_full: Callable[[], None] = lambda: None
         # Places made so far; more than `size` only while so many are taken.
@@ -62,10 +66,10 @@ class Capacity:
             before = monotonic() - LATE
             return sum(place.since <= before for place in self._line)
 
-    def describe(self, slowest: str) -> str:
+    def describe(self) -> str:
         """Describe a full bus, and the subscription that holds others up, for errors and log."""
         held = f"{self.taken} events are held (max_queue_size={self.size})"
-        return f"{held}; {slowest or 'all wait for a retry'}"
+        return f"{held}; {self._slowest() or 'all wait for a retry'}"
 
     def has_line(self) -> bool:
         """Tell whether anybody waits for a place."""
@@ -173,7 +177,8 @@ class Capacity:
         now = monotonic()
         if now >= self._silent_until:
             self._silent_until = now + _REPORT_EVERY
-            self._on_late()
+            message = "publishes have waited for more than %g s: %s"
+            logger.warning(message, LATE, self.describe())
 
     def _stand_in_line(self) -> _Place:
         """Return a future that is done once its place is taken."""

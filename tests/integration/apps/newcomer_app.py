@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import till_app
+import till_app  # type: ignore[import-not-found]  # beside it, as Celery finds it
 from till_app import app, bus
 
 from qt_events import Component, Event

@@ -137,7 +137,12 @@ async def test_late_waiters_are_reported_now_and_then(monkeypatch: pytest.Monkey
     """Ten waiters make one report in ten seconds; who left the line is not late."""
     monkeypatch.setattr("qt_events.delivery.waiting.capacity.LATE", 0.01)
     reports: list[int] = []
-    room = Capacity(1, lambda: reports.append(room.late))
+
+    def slowest() -> str:
+        reports.append(room.late)
+        return "the slowest"
+
+    room = Capacity(1, slowest)
     await room.enter(5)
     waiting = [asyncio.create_task(room.enter(0.1)) for _ in range(10)]
     results = await asyncio.gather(*waiting, return_exceptions=True)
