@@ -106,9 +106,7 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._match = self._subscriptions.match
         self._anonymous = count(1)
-        # The lanes are made later.
-        slowest = lambda: self._lanes.describe_slowest()  # noqa: E731, PLW0108
-        self._capacity = Capacity(self.max_queue_size, slowest)
+        self._capacity = Capacity(self.max_queue_size)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
         self._redelivery = InMemoryRedelivery(self._subscriptions, self._take, self._hand)
@@ -119,6 +117,7 @@ class InMemoryEventBus(Hosted):
         self._closed = self._guarded = False
         self._lanes = self._make_lanes(clock or LoopClock())
         self._lane_of = self._lanes.lane_of
+        self._capacity.slowest = self._lanes.describe_slowest
         self._newcomers = Newcomers(self._lanes, self._capacity, self._subscriptions.hears)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on

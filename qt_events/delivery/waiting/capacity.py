@@ -35,12 +35,13 @@ class Capacity:
     appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
     places, the line, and the waiters for an empty bus.
 
-    `slowest` names the subscription that holds others up. It is logged when somebody has waited for
-    LATE seconds, at most every ten seconds.
+    Somebody who has waited for LATE seconds is logged, at most every ten seconds.
     """
 
-    def __init__(self, size: int, slowest: Callable[[], str] = lambda: "") -> None:
-        self.size, self._slowest, self._silent_until = size, slowest, 0.0
+    def __init__(self, size: int) -> None:
+        self.size, self._silent_until = size, 0.0
+        #: Describes the subscription that holds others up.
+        self.slowest: Callable[[], str] = str
         #: Called whenever somebody begins to wait.
         self.on_full: Callable[[], None] = lambda: None
         # Places made so far; more than `size` only while so many are taken.
@@ -69,7 +70,7 @@ class Capacity:
     def describe(self) -> str:
         """Describe a full bus, and the subscription that holds others up, for errors and log."""
         held = f"{self.taken} events are held (max_queue_size={self.size})"
-        return f"{held}; {self._slowest() or 'all wait for a retry'}"
+        return f"{held}; {self.slowest() or 'all wait for a retry'}"
 
     def has_line(self) -> bool:
         """Tell whether anybody waits for a place."""

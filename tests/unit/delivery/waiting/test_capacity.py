@@ -142,7 +142,8 @@ async def test_late_waiters_are_reported_now_and_then(monkeypatch: pytest.Monkey
         reports.append(room.late)
         return "the slowest"
 
-    room = Capacity(1, slowest)
+    room = Capacity(1)
+    room.slowest = slowest
     await room.enter(5)
     waiting = [asyncio.create_task(room.enter(0.1)) for _ in range(10)]
     results = await asyncio.gather(*waiting, return_exceptions=True)
