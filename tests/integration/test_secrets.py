@@ -253,7 +253,7 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
 
 def named(call: list[str]) -> str:
     """Return the words of a call that name its command."""
-    groups = {"topology", "dead-letters", "history", "outbox"}
+    groups = {"topology", "dead-letters", "history", "outbox", "spool"}
     return " ".join(call[1:3] if call[1] in groups else call[1:2])
 
 
@@ -314,6 +314,7 @@ GOING_ON: dict[str, Callable[..., object]] = {
     "flower": test_workers_and_flower_at_work_tell_no_secret,
     "fleet": test_a_fleet_tells_no_secret,
     "history record": test_no_command_tells_a_secret,
+    "outbox relay": test_no_command_tells_a_secret,
 }
 
 
