@@ -36,6 +36,8 @@ COMMANDS = {
     ),
     "outbox",
     *(f"outbox {each}" for each in ("list", "relay", "retry", "stats", "upgrade")),
+    "spool",
+    *(f"spool {each}" for each in ("list", "retry", "stats")),
     "replay",
     "rerun",
     "topology",
