@@ -85,7 +85,7 @@ clean:  ## remove .venv and what tools left behind
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing qt-events and the tools for its tests"
-	@$(PIP) -e '.[chart,dev,flower,history,postgresql,trader]'
+	@$(PIP) -e '.[chart,dev,flower,history,outbox,postgresql,trader]'
 	@touch .venv/.installed-run .venv/.installed-chart $@
 
 .venv/.installed-chart: .venv/.installed-run

@@ -19,9 +19,11 @@ except ImportError:
     pytest_asyncio = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from qt_events.outbox import Outbox
     from qt_events.testing.broker import Broker
     from qt_events.testing.buses import Buses, Choice  # noqa: F401  # used in a string
     from qt_events.testing.observed import ObservedEventBus
+    from qt_events.testing.observed_outbox import ObservedOutbox
 
     OpenBus = Callable[..., Awaitable[ObservedEventBus]]
 
@@ -134,6 +136,17 @@ def rabbitmq_url(rabbitmq_broker: "Broker") -> Iterator[str]:
     name = f"qt-test-{uuid4().hex}"
     yield rabbitmq_broker.management.create_vhost(name)
     rabbitmq_broker.management.delete_vhost(name)
+
+
+# An outbox
+
+
+@pytest.fixture
+def observed_outbox() -> "Callable[[Outbox], ObservedOutbox]":
+    """Make claims about an outbox: `observed_outbox(outbox)`; see qt_events.testing."""
+    from qt_events.testing.observed_outbox import ObservedOutbox
+
+    return ObservedOutbox
 
 
 # The bus

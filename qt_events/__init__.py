@@ -10,6 +10,8 @@ The life of an event, and where to read about each part of it:
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     history/         every event and its fate, kept and asked for
+    outbox/          events added in the transaction of the rows they are about, and a spool
+    databases/       what is about SQLite and PostgreSQL, whatever is kept in them
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
@@ -26,6 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batching.batches import BatchFailed
+from qt_events.delivery.forwarding import Forwards
+from qt_events.delivery.outcome import DEDUPLICATED
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscribing.subscription import Component, EventHandler, Subscription
@@ -60,9 +65,14 @@ from qt_events.errors import (
     NoRecorderError,
     NotSupportedError,
     PoisonError,
+    PublishNackedError,
     PublishRefusedError,
     PublishTimeoutError,
     QtEventsError,
+    SpoolError,
+    SpoolFileError,
+    SpoolFullError,
+    SpoolInUseError,
     SubscriptionTakenError,
     TopologyError,
     TypeMismatchError,
@@ -107,6 +117,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DEDUPLICATED",
     "NO_RETRY",
     "BackendError",
     "BackpressureError",
@@ -130,6 +141,7 @@ __all__ = [
     "Fate",
     "FateOutcome",
     "ForeignConsumersError",
+    "Forwards",
     "HealthStatus",
     "HealthStatusChanged",
     "HealthStatusChangedEvent",
@@ -158,8 +170,10 @@ __all__ = [
     "PoisonError",
     "PolicyUpdated",
     "PolicyUpdatedEvent",
+    "PublishNackedError",
     "PublishRefusedError",
     "PublishTimeoutError",
+    "Published",
     "QtEventsError",
     "RawEvent",
     "Redelivers",
@@ -168,6 +182,10 @@ __all__ = [
     "RetryPolicy",
     "RiskMode",
     "Side",
+    "SpoolError",
+    "SpoolFileError",
+    "SpoolFullError",
+    "SpoolInUseError",
     "Stage",
     "StrategyPromoted",
     "StrategyPromotedEvent",

@@ -4,6 +4,7 @@ docs/backends.md is the guide. The names, in the order in which an event meets t
 
     Hosted           base of a bus: subscribe(), and `async with` from run_forever() and join()
     checked_event    the argument of publish(), with its cause
+    Published        the result of publish(): CONFIRMED when the backend has the event safely
     Subscriptions    the subscribers of a bus, by name, by handler, by event type
     encode, decode   an event as bytes, and back
     Lanes            events in hand, a queue for each subscription, on one event loop
@@ -39,6 +40,7 @@ from qt_events.delivery.outcome import (
     consequences,
     unreadable,
 )
+from qt_events.delivery.publishing.published import CONFIRMED, Published
 from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscribing.handler_names import name_of
 from qt_events.delivery.subscribing.subscription import (
@@ -54,6 +56,7 @@ from qt_events.events.current import checked_event
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 __all__ = [
+    "CONFIRMED",
     "CONTENT_TYPE",
     "FIRST",
     "SKIPPED",
@@ -74,6 +77,7 @@ __all__ = [
     "Lanes",
     "MiddlewareStack",
     "Outcome",
+    "Published",
     "Scan",
     "Shutdown",
     "SlowHandlerLog",

@@ -10,13 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.forwarding import Forwarding
 from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.subscribing.starting import Start
 from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
+from qt_events.delivery.transacting.inbox import Inbox
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import current_attempt
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent, as_event
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,21 +43,23 @@ class EventBus(Protocol):
     def dead_letters(self) -> "DeadLetters":
         """Events that failed for good."""
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """Hand the event to every subscription whose pattern matches its type.
 
-        When it returns, the backend has the event safely. Inside a handler the event inherits the
-        handled one's correlation id and is caused by it. `mandatory` makes an event that nobody is
-        subscribed to an error.
+        When it returns, the backend has the event safely, or with `spool=` this machine's disk has
+        it, and its result says which. Inside a handler the event inherits the handled one's
+        correlation id and is caused by it. `mandatory` makes an event that nobody is
+        subscribed to an error; of an event that was spooled nobody can know that.
 
         Raises:
             InvalidEventError: that was no event.
             BackpressureError: the bus stayed full for `publish_timeout` seconds.
             BrokerError: it is unknown whether the event was taken; publish the same event again.
+            SpoolError: the spool is full, or its disk fails; the same holds.
             UnroutableError: nobody is subscribed, and `mandatory` was given.
         """
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """Do what `publish` does, for plain threads, sync handlers among them; it blocks.
 
         Raises:
@@ -76,6 +82,7 @@ class EventBus(Protocol):
         within: float | None = None,
         raw: bool | None = None,
         start: Start | None = None,
+        inbox: Inbox | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches, or with lists of them.
 
@@ -85,14 +92,12 @@ class EventBus(Protocol):
             event_type: a type, a topic pattern (`*`, `#`), or an event class.
             handler: any callable that takes the event, or with `batch` a list of events; sync ones
                 run in threads.
-            name: identity of the subscription, on RabbitMQ its queue; made from the handler if
-                left out.
+            name: identity of the subscription, on RabbitMQ its queue; by default the handler's.
             when: handle only events for which this is true.
             retry: RetryPolicy() if left out: 5 attempts, first delay 1 s, doubling.
             concurrency: events of this subscription, or batches, handled at a time in one process;
                 1 keeps their order.
-            broadcast: each process gets each event, instead of one process of all that serve the
-                name.
+            broadcast: each process gets each event, instead of one of those that serve the name.
             prefetch: events that one process takes from the broker before they have an outcome, at
                 least `concurrency`, times `batch`; about a second of work if left out, or the batch
                 that is handled and the next one. No effect in memory.
@@ -102,9 +107,9 @@ class EventBus(Protocol):
                 it is not full; 0.05 if left out.
             raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
                 version, whatever its payload. So do `when` and middleware around the handler.
-            start: the event that a new subscription begins with: "first", or a time with its zone,
-                for what a history has kept, before what is published from "now" on. It is decided
-                once, when the subscription first comes to stand; see docs/history.md.
+            start: the event that a new subscription begins with, decided once: "first", or a time
+                with its zone, for what a history has kept, or "now"; see docs/history.md.
+            inbox: handles an event that comes twice once, in a transaction; see docs/inbox.md.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
@@ -206,6 +211,16 @@ class Hosted(BaseBus, ABC):
     #: Seconds that the end gives to events without an outcome.
     grace: float
     _runner: asyncio.Task[None] | None = None
+    #: Publishes events that were kept as bytes; None if they are decoded for it.
+    _forwarding: Forwarding | None = None
+
+    async def forward(self, event: RawEvent) -> None:
+        """See Forwards."""
+        forwarding = self._forwarding
+        if forwarding is None or forwarding.needs_event:
+            await cast("EventBus", self).publish(as_event(event))
+        else:
+            await forwarding.send(event)
 
     @abstractmethod
     async def run_forever(self, *, handle_signals: bool = False) -> None:

@@ -4,6 +4,7 @@
 `MessageError`     the producer of a message that cannot be handled; it becomes a dead letter
 `BrokerError`      the world: the broker is away, blocked, silent or refuses; publishing the same
                    event again is safe
+`SpoolError`       the world: the local disk, where events wait for the broker; the same holds
 `BusyError`        nobody: the bus holds as much as it may
 `UnroutableError`  nobody: the event was taken, and no subscription hears it
 """
@@ -168,12 +169,28 @@ class PublishRefusedError(BrokerError):
     """
 
 
+class PublishNackedError(PublishRefusedError):
+    """Publish that the broker could not store: a queue is full, or has lost its majority."""
+
+
 class TopologyError(BrokerError):
     """Queue or exchange on the broker that differs from its declaration; the text says how."""
 
 
 class SubscriptionTakenError(TopologyError):
     """Subscription that another service has declared, with another handler; the text names both."""
+
+
+class SpoolError(QtEventsError):
+    """Spool that did not do its part. The event that was being published may have arrived."""
+
+
+class SpoolFileError(SpoolError):
+    """File of a spool that cannot be opened, read or written, or that is not a spool's."""
+
+
+class SpoolInUseError(SpoolError):
+    """Spool of which so many processes have a file that there is none for one more."""
 
 
 # Nobody
@@ -185,6 +202,10 @@ class BusyError(QtEventsError):
 
 class BackpressureError(BusyError, TimeoutError):
     """Bus that stayed full for `publish_timeout`; the text names the slowest subscription."""
+
+
+class SpoolFullError(SpoolError, BusyError):
+    """Spool, or the disk that it is on, without room for the event."""
 
 
 class UnroutableError(QtEventsError):

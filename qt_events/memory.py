@@ -18,6 +18,8 @@ from qt_events.delivery.deliver import begin
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.publishing.published import CONFIRMED, Published
+from qt_events.delivery.publishing.spooling import SPOOL_AFTER, SpoolOption, check_spool
 from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
@@ -30,7 +32,8 @@ from qt_events.delivery.subscribing.subscription import (
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.local_fates import LocalFates
 from qt_events.delivery.threads import DaemonThreads
-from qt_events.delivery.waiting.capacity import LATE, Capacity
+from qt_events.delivery.transacting.outgoing import current_outgoing
+from qt_events.delivery.waiting.capacity import Capacity
 from qt_events.delivery.waiting.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.waiting.lanes import Lanes
 from qt_events.delivery.waiting.newcomers import Newcomers
@@ -65,10 +68,10 @@ class InMemoryEventBus(Hosted):
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
         service: begins the names that subscriptions are given, as over RabbitMQ.
-        prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
+        prefetch, rollout, spool, spool_after: checked, without effect: there is no broker.
     """
 
-    takes_batches = takes_starts = _tells_fates = True
+    takes_batches = takes_inboxes = takes_starts = _tells_fates = True
 
     def __init__(
         self,
@@ -83,8 +86,11 @@ class InMemoryEventBus(Hosted):
         service: str | None = None,
         prefetch: int | None = None,
         rollout: float = 600.0,
+        spool: SpoolOption = None,
+        spool_after: float = SPOOL_AFTER,
     ) -> None:
         positive_seconds("rollout", rollout)
+        check_spool(spool, spool_after)
         self.prefetch = checked_prefetch(prefetch)
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
@@ -100,10 +106,10 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._match = self._subscriptions.match
         self._anonymous = count(1)
-        self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        self._capacity = Capacity(self.max_queue_size)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
-        self._redelivery = InMemoryRedelivery(self._subscriptions, self._take)
+        self._redelivery = InMemoryRedelivery(self._subscriptions, self._take, self._hand)
         self.dead_letters = DeadLetterStore(self._redelivery.queue, self._fates.tell)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
@@ -111,6 +117,7 @@ class InMemoryEventBus(Hosted):
         self._closed = self._guarded = False
         self._lanes = self._make_lanes(clock or LoopClock())
         self._lane_of = self._lanes.lane_of
+        self._capacity.slowest = self._lanes.describe_slowest
         self._newcomers = Newcomers(self._lanes, self._capacity, self._subscriptions.hears)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
@@ -119,7 +126,7 @@ class InMemoryEventBus(Hosted):
         about = (self._watch, self.slow_after)
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
         told = (self._subscriptions, self._conclude, self._observed)
-        self._batches = InMemoryBatches(*told, clock, about)
+        self._batches = InMemoryBatches(*told, clock, about, (self._tally, self._capacity))
         self._haste = self._batches.haste
         self._haste.is_full, self._capacity.on_full = self._capacity.has_line, self._haste.tell
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
@@ -132,7 +139,7 @@ class InMemoryEventBus(Hosted):
 
     # Publish
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus. Now and then it lets the loop run, so that handlers keep up."""
         self._unbroken += 1
         if self._unbroken > _BURST:
@@ -143,29 +150,26 @@ class InMemoryEventBus(Hosted):
             self._unbroken = 1.0
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
-            if self.middleware.around_publish:
-                await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
-                return
+            if self.middleware.around_publish or current_outgoing() is not None:
+                admit = partial(self._admit, mandatory=mandatory)
+                return await self.middleware.publish(event, admit)
         try:
             self._take_free()
         except IndexError:
             await self._enter()
-        subscriptions = self._match(event.type)
+        heard = self._match(event.type)
         # The commonest case by a shorter way, without a lock and without an OpenDeliveries.
-        if (
-            len(subscriptions) == 1
-            and self._lanes.thread == get_ident()
-            and not self._publish_observers
-        ):
+        if len(heard) == 1 and self._lanes.thread == get_ident() and not self._publish_observers:
             self._tally.published[event.type] += 1
-            self._lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
+            self._lane_of(heard[0]).push((event, heard[0], None, FIRST))
         else:
             self._route(event, mandatory=mandatory)
+        return CONFIRMED
 
-    async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _admit(self, event: Event[Any], *, mandatory: bool) -> Published:
         """Publish an event that has come through the middleware."""
         await self._enter()
-        self._route(event, mandatory=mandatory)
+        return self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
         try:
@@ -173,19 +177,19 @@ class InMemoryEventBus(Hosted):
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus. On a bus that does not run it does not wait for a place."""
         event = self._checked(event)
         refuse_on_event_loop()
-        self.middleware.publish_sync(event, partial(self._admit_blocking, mandatory=mandatory))
+        return self.middleware.publish_sync(event, partial(self._admit_sync, mandatory=mandatory))
 
-    def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _admit_sync(self, event: Event[Any], *, mandatory: bool) -> Published:
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
             self._capacity.enter_blocking(patience, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
-        self._route(event, mandatory=mandatory)
+        return self._route(event, mandatory=mandatory)
 
     def _checked(self, event: Event[Any]) -> Event[Any]:
         if self._closed:
@@ -194,16 +198,9 @@ class InMemoryEventBus(Hosted):
 
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
-        return BackpressureError(f"{why}: {self._full()}")
+        return BackpressureError(f"{why}: {self._capacity.describe()}")
 
-    def _full(self) -> str:
-        held = f"{self._capacity.taken} events are held (max_queue_size={self.max_queue_size})"
-        return f"{held}; {self._lanes.describe_slowest() or 'all wait for a retry'}"
-
-    def _report_waiting(self) -> None:
-        logger.warning("publishes have waited for more than %g s: %s", LATE, self._full())
-
-    def _route(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _route(self, event: Event[Any], *, mandatory: bool) -> Published:
         """Hand an event that has a place to the subscriptions that hear it."""
         subscriptions = self._match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
@@ -211,11 +208,11 @@ class InMemoryEventBus(Hosted):
             self.middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
-            return
+            return CONFIRMED
         self._capacity.leave()
         if mandatory:
-            advice = "subscribe first, or publish without mandatory"
-            raise UnroutableError(f"nobody is subscribed to {event.type!r}: {advice}")
+            raise UnroutableError(f"nobody hears {event.type!r}: subscribe, or drop mandatory=True")
+        return CONFIRMED
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = OpenDeliveries(len(subscriptions)) if len(subscriptions) > 1 else None
@@ -225,6 +222,10 @@ class InMemoryEventBus(Hosted):
     def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
         self._hold(event, subscriptions)
+
+    async def _hand(self, event: Event[Any], subscription: Subscription) -> None:
+        await self._enter()
+        self._hold(event, (subscription,))
 
     # Subscribe
 

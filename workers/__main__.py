@@ -13,7 +13,10 @@ EXTRA = ("alembic", "httpx", "plotext", "sqlalchemy")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 done, 1 a named error, 2 wrong usage, 130 Ctrl-C."""
+    """Run one command and exit.
+
+    0 done, 1 a named error, 2 wrong usage, 3 a feed that nobody hears, 130 Ctrl-C.
+    """
     try:
         build_app()(args=args, prog_name="python -m workers")
     except ModuleNotFoundError as error:

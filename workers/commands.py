@@ -20,8 +20,10 @@ from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, Inv
 from qt_events.history import History
 from workers.events import HealthChecked
 from workers.market.price_file import MARKET, Close, read_market
+from workers.publishers import lasting_subscriptions
 from workers.replay.done_days import BEGUN, UsedStoreError, done_days
 from workers.replay.equity import check_chart_file, write_chart
+from workers.replay.hearers import WAIT, until_declared
 from workers.replay.journey import JourneyRecorder
 from workers.replay.live import Display, LiveDisplay, PlainDisplay
 from workers.replay.replay import Replay, summary
@@ -120,6 +122,15 @@ def feed(
             metavar="",
         ),
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Wait so long for subscriptions that no worker has declared yet, then end with "
+            "exit code 3. 0: begin without a look.",
+            metavar="SECONDS",
+        ),
+    ] = WAIT,
     chart: Chart = None,
     details: Details = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
@@ -131,7 +142,7 @@ def feed(
     url = broker or "amqp://guest:guest@localhost:5672//"
     bus = qt_events.CeleryEventBus(url, retry=RETRY, slow_after=SLOW_AFTER, service="workers")
     with _display(over="through the fleet", as_json=as_json, every=20) as display:
-        report = asyncio.run(_feed(prices, bus, store, display, resume=resume))
+        report = asyncio.run(_feed(prices, bus, store, display, resume=resume, wait=wait))
     report = replace(report, over="through the fleet", options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
 
@@ -206,11 +217,17 @@ def _print(report: Report, chart: Path | None, *, details: bool, as_json: bool) 
 
 
 async def _feed(
-    market: list[Close], bus: "CeleryEventBus", store: Store, display: Display, *, resume: bool
+    market: list[Close],
+    bus: "CeleryEventBus",
+    store: Store,
+    display: Display,
+    *,
+    resume: bool,
+    wait: float,
 ) -> Report:
     _end_by_signal()
     try:
-        done = await _claim(store, bus, market, resume=resume)
+        done = await _claim(store, bus, market, resume=resume, wait=wait)
         replay = Replay(bus, store, market, done)
         result = await replay.run(display)
     finally:
@@ -219,9 +236,9 @@ async def _feed(
 
 
 async def _claim(
-    store: Store, bus: "CeleryEventBus", market: list[Close], *, resume: bool
+    store: Store, bus: "CeleryEventBus", market: list[Close], *, resume: bool, wait: float
 ) -> list[HealthChecked]:
-    """Take an empty database for this feed; one without a broker leaves it as it is.
+    """Take an empty database for this feed; one without broker or hearers leaves it as it is.
 
     With `resume`, return the days that are done on a database that is not empty.
     """
@@ -236,6 +253,8 @@ async def _claim(
     await _check_broker(
         bus, "Give the workers' broker by --broker, QT_BROKER_URL or CELERY_BROKER_URL."
     )
+    if wait and len(done) < len(market):
+        await until_declared(bus, lasting_subscriptions(), wait)
     # Another feed may have begun at the same time.
     if is_empty and not await store.documents.add(BEGUN, "", {"days": len(market)}):
         raise used

@@ -35,6 +35,21 @@ def components() -> list[Component]:
     ]
 
 
+def lasting_subscriptions() -> list[str]:
+    """Return the names of the components' subscriptions, apart from broadcasts and the feed's.
+
+    The feed declares its own. A broadcast's queue is of one process; what it tells is in the
+    database too.
+    """
+    store = Store()
+    return [
+        subscription.name
+        for made in COMPONENTS
+        for subscription in _component(made, store).subscriptions
+        if not subscription.broadcast
+    ]
+
+
 def _component(made: Any, store: Store | Prices) -> Component:
     bus = _SubscriptionCollector()
     made(bus, store)

@@ -6,6 +6,8 @@ end_to_end.py  publisher and worker in one process
 history.py     events appended to a database
 history_asking.py  a conversation looked for among many events
 recording.py   a history recorded from a broker, and replayed to it
+inbox.py       deliveries in the transactions of an inbox
+outbox.py      events added to a transaction, and sent from its table
 in_memory.py   the bus without a broker
 many.py        many subscriptions: start, reconnect, broker, publish
 footprint.py   memory, idle CPU, imports
@@ -20,7 +22,9 @@ from benchmarks.cases import (
     history,
     history_asking,
     in_memory,
+    inbox,
     many,
+    outbox,
     publishing,
     recording,
 )
@@ -38,6 +42,8 @@ def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
         history,
         history_asking,
         recording,
+        inbox,
+        outbox,
         many,
         footprint,
     )

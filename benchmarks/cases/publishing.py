@@ -15,7 +15,7 @@ _STEADY = 50
 
 def cases(rig: Rig, size: Size) -> list[Case]:
     """Return the cases of one process that publishes."""
-    return [in_flight(rig, size), latency(rig, size), bound(rig, size)]
+    return [in_flight(rig, size), latency(rig, size), bound(rig, size), spoolable(rig)]
 
 
 def in_flight(rig: Rig, size: Size) -> Case:
@@ -81,4 +81,21 @@ def bound(rig: Rig, size: Size) -> Case:
         "more than at full speed, where many go together. CPU is shown but not compared, because "
         "it includes the cost of waiting for a slower broker.",
         floors=targets,
+    )
+
+
+def spoolable(rig: Rig) -> Case:
+    """Measure that a spool costs a publish nothing while the broker is there."""
+    target = Target("without", 1.05, at_most=True)
+    return Case(
+        "spool",
+        "what a publish costs its publisher with a spool, broker up; against one without",
+        ("opcodes",),
+        {
+            "ours": partial(rig.act, "ours", "publish_spoolable_counted", count=_COUNTED),
+            "without": partial(rig.act, "ours", "publish_counted", count=_COUNTED, subscriptions=1),
+        },
+        (target,),
+        "Bytecodes in all threads, one publish at a time, the opening of the file included.",
+        floors=(target,),
     )

@@ -12,8 +12,8 @@ import psycopg
 
 from benchmarks.trade import fields
 from qt_events import RawEvent, TradeExecutedEvent
+from qt_events.databases.columns import microseconds
 from qt_events.history import History
-from qt_events.history.stores.columns import microseconds
 from workers.fleet.postgres import PrivatePostgres
 
 BATCH = 500

@@ -51,7 +51,7 @@ class _Handled:
 
 
 async def _throughput(
-    publish: Callable[[int], Awaitable[None]], handled: _Handled, count: int
+    publish: Callable[[int], Awaitable[object]], handled: _Handled, count: int
 ) -> dict[str, float]:
     """Make, publish and handle `count` events; return the rate.
 
@@ -155,7 +155,7 @@ class _Stopwatch:
         self.arrived()
 
     async def time(
-        self, publish: Callable[[Any], Awaitable[None]], events: list[Any]
+        self, publish: Callable[[Any], Awaitable[object]], events: list[Any]
     ) -> dict[str, float]:
         for event in events:
             self._arrived.clear()

@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.pace import Pace, counted, in_bursts, singly, steadily, warm_up, windowed
 from benchmarks.tally import hit
@@ -10,9 +12,9 @@ from benchmarks.trade import IN_FLIGHT, WAIT, fields, number_of
 from qt_events import CeleryEventBus, TradeExecutedEvent
 
 
-def new_bus() -> CeleryEventBus:
+def new_bus(**options: Any) -> CeleryEventBus:
     """Make a bus on the broker that the benchmark started."""
-    return CeleryEventBus(os.environ["QT_BENCH_URL"])
+    return CeleryEventBus(os.environ["QT_BENCH_URL"], **options)
 
 
 def counting() -> Callable[[TradeExecutedEvent], Awaitable[None]]:
@@ -61,15 +63,15 @@ if serve := os.environ.get("QT_BENCH_SERVE"):
                 bus.subscribe(TradeExecutedEvent, counting(), name=f"bench.{number}")
 
 
-def subscribed(times: int = 1) -> CeleryEventBus:
+def subscribed(times: int = 1, **options: Any) -> CeleryEventBus:
     """Make a bus with `times` queues bound to the event; nobody serves them in this process."""
-    bus = new_bus()
+    bus = new_bus(**options)
     for number in range(times):
         bus.subscribe(TradeExecutedEvent, counting(), name=f"bench.{number}")
     return bus
 
 
-def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
+def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[object]]:
     return lambda number: bus.publish(TradeExecutedEvent.create(**fields(number)))
 
 
@@ -90,6 +92,15 @@ async def publish_singly(count: int) -> dict[str, float]:
 async def publish_counted(count: int, subscriptions: int) -> dict[str, float]:
     """Count bytecodes of a publish. The bus starts its thread while bytecodes are counted."""
     return await counted(_one(subscribed(subscriptions)), count)
+
+
+async def publish_spoolable_counted(count: int) -> dict[str, float]:
+    """Count bytecodes of a publish whose bus has a spool, which it does not need."""
+    with TemporaryDirectory() as folder:
+        bus = subscribed(spool=f"{folder}/spool.db")
+        found = await counted(_one(bus), count)
+        bus.close()
+    return found
 
 
 async def publish_steadily(count: int, subscriptions: int, rate: int) -> dict[str, float]:

@@ -59,5 +59,5 @@ def _subscribed() -> CeleryEventBus:
     return bus
 
 
-def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
+def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[object]]:
     return lambda number: bus.publish(TradeExecutedEvent.create(**fields(number)))

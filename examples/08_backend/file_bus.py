@@ -67,6 +67,8 @@ def new_name() -> str:
 class FileEventBus(backend.Hosted):
     """An EventBus over the folder of a URL: `file:///var/lib/events`."""
 
+    takes_inboxes = True
+
     def __init__(self, url: str, *, grace: float = 30.0, retry: RetryPolicy | None = None) -> None:
         self.folder, self.grace = Path(url.partition("://")[2]), grace
         self.subscriptions = backend.Subscriptions(retry=retry)
@@ -80,14 +82,14 @@ class FileEventBus(backend.Hosted):
 
     # Publish and subscribe
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> backend.Published:
+        return await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> backend.Published:
         backend.refuse_on_event_loop()
-        asyncio.run(self.publish(event, mandatory=mandatory))
+        return asyncio.run(self.publish(event, mandatory=mandatory))
 
-    async def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _publish(self, event: Event[Any], *, mandatory: bool) -> backend.Published:
         if self._closed:
             raise BusStateError("this bus is closed: nothing more can be published on it")
         subscriptions = self.subscriptions.match(event.type)
@@ -99,6 +101,7 @@ class FileEventBus(backend.Hosted):
         name = new_name()
         for subscription in subscriptions:
             file.write(self.folder / subscription.name / name)
+        return backend.CONFIRMED
 
     def _subscribe(
         self,

@@ -15,6 +15,8 @@ history_options.py      the option for its database
 history_asking.py       its commands `list`, `show`, `trace`, `export`
 history_filter.py       their options for a part of the events
 history_output.py       their tables, text, JSON and CSV
+outbox.py               `outbox`
+spool.py                `spool`
 replay.py               `replay`
 rerun.py                `rerun`
 options.py              options that several commands have

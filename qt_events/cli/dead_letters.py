@@ -21,7 +21,7 @@ from qt_events.cli.dead_letters_output import (
 from qt_events.cli.errors import FAILED, INTERRUPTED
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, Url, Yes
 from qt_events.cli.progress import Bar
-from qt_events.cli.terminal import complain, dumps
+from qt_events.cli.terminal import complain, confirm, dumps, say
 from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def retry(
         )
 
     done = Source(app, url, prefix, management_url).run(subscription, send, bar)
-    typer.echo(f"{done:,} {bar.action}")
+    say(f"{done:,} {bar.action}")
     if skipped:
         complain(*skipped.lines())
         raise typer.Exit(FAILED)
@@ -230,9 +230,9 @@ def discard(
     options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
         found = _counted(source, str(subscription), where)
-        typer.confirm(f"Remove {found:,} dead letters of {subscription!r} for good?", abort=True)
+        confirm(f"Remove {found:,} dead letters of {subscription!r} for good?")
         if not found:
-            typer.echo(f"0 {bar.action}")
+            say(f"0 {bar.action}")
             return
         options["limit"] = found
 
@@ -243,7 +243,7 @@ def discard(
             )
         return await letters.discard_all(str(subscription), where=where, **options)
 
-    typer.echo(f"{source.run(subscription, remove, bar):,} {bar.action}")
+    say(f"{source.run(subscription, remove, bar):,} {bar.action}")
 
 
 @dead_letters.command()
@@ -279,7 +279,7 @@ def export(
 
     Source(app, url, prefix, management_url).run(subscription, write, bar)
     if output:
-        typer.echo(f"{bar.progress.done:,} written to {output}", err=True)
+        say(f"{bar.progress.done:,} written to {output}", err=True)
 
 
 def _counted(source: Source, subscription: str, where: "DeadLetterFilter | None") -> int:

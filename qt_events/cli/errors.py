@@ -1,11 +1,12 @@
 """Errors of a command: one line on standard error, and the exit code."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from qt_events.cli.terminal import complain
+from qt_events.cli.terminal import complain, leave, standard_output
 from qt_events.errors import (
     InvalidOptionError,
     InvalidUrlError,
@@ -24,7 +25,21 @@ _TYPERS: Any = typer.BadParameter.__mro__[2]
 
 
 def exit_code(run: Callable[[], int | None]) -> int:
-    """Run a command, tell its error on standard error in one line, and return the exit code."""
+    """Run a command, tell its error on standard error in one line, and return the exit code.
+
+    That the reader of standard output has enough is no error.
+    """
+    with standard_output() as is_unread:
+        code = _code_of(run, is_unread)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            code = code or _of_system(error, is_unread)
+            leave(sys.stdout)
+    return code
+
+
+def _code_of(run: Callable[[], int | None], is_unread: Callable[[], bool]) -> int:
     try:
         return run() or 0
     except _TYPERS as error:
@@ -40,11 +55,23 @@ def exit_code(run: Callable[[], int | None]) -> int:
     except QtEventsError as error:
         complain(str(error), *getattr(error, "__notes__", ()))
         return WRONG_USAGE if isinstance(error, _OF_USAGE) else FAILED
-    except OSError as error:
-        # Brokers and databases have errors of their own: this is a file, or standard output.
-        where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}{error.strerror or error}: nothing more was read or written")
-        return FAILED
+    except (OSError, SystemExit) as error:
+        # By a SystemExit typer and rich end over any closed pipe, without a word.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        return _of_system(cause, is_unread)
+
+
+def _of_system(error: OSError, is_unread: Callable[[], bool]) -> int:
+    # A broker's socket may be closed, too.
+    if isinstance(error, BrokenPipeError) and is_unread():
+        leave(sys.stdout)
+        return 0
+    # Brokers and databases have errors of their own: this is a file, or standard output.
+    where = f"{error.filename}: " if error.filename else ""
+    complain(f"{where}{error.strerror or error}: nothing more was read or written")
+    return FAILED
 
 
 def _of_typer(error: Any) -> str:

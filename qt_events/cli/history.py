@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from qt_events.cli.history_asking import export, list_, show, trace
 from qt_events.cli.history_filter import Asked, Type
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import App, AsJson, Prefix, Url, time_of
-from qt_events.cli.terminal import pipe, say
+from qt_events.cli.terminal import say
 
 if TYPE_CHECKING:
     from qt_events.history import EventFilter, History
@@ -70,7 +69,6 @@ async def _record(kept: "History", bus: "CeleryEventBus") -> None:
         await kept.open()
         kept.attach(bus)
         say(f"recording into {kept.store}; Ctrl-C ends it")
-        sys.stdout.flush()
         await bus.run_forever(handle_signals=True)
     finally:
         await kept.close()
@@ -147,11 +145,10 @@ def stats(store: StoreUrl = "", as_json: AsJson = False) -> None:
     """Show how large a history is: events and fates, bytes an event, events by type."""
     with closing(_opened(store, must_exist=True).store) as kept:
         found = kept.stats()
-    with pipe():
-        if as_json:
-            print(json.dumps(_as_json(found), indent=2))
-        else:
-            _print(found)
+    if as_json:
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        _print(found)
 
 
 def _as_json(found: "StoreStats") -> dict[str, Any]:

@@ -28,7 +28,7 @@ from qt_events.cli.history_filter import (
 )
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import complain, dumps, pipe, say
+from qt_events.cli.terminal import complain, dumps, say
 
 if TYPE_CHECKING:
     from qt_events.history.store import Store, StoredEvent
@@ -93,7 +93,7 @@ def list_(
         type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
     )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, pipe():
+    with _opened(store) as kept:
         from qt_events.cli.history_output import as_json, print_events
         from qt_events.history.asking import fates_of, pages
 
@@ -121,7 +121,7 @@ def show(
     id: EventId, store: StoreUrl = "", source: OneSource = None, as_json_: AsJson = False
 ) -> None:
     """Say in words what became of an event, and show it."""
-    with _opened(store) as kept, pipe():
+    with _opened(store) as kept:
         from qt_events.cli.history_output import as_json, fate_as_json, print_event
         from qt_events.history.asking import find
         from qt_events.history.conversations.stories import stories_of
@@ -151,7 +151,7 @@ def trace(
     Under each event its subscriptions with their attempts and waits, then its consequences. ID may
     be a correlation id, too.
     """
-    with _opened(store) as kept, pipe():
+    with _opened(store) as kept:
         from qt_events.cli.history_output import print_conversation, step_as_json
         from qt_events.history import asking
         from qt_events.history.conversations.drawing import mermaid
@@ -192,7 +192,7 @@ def export(
         type, since, until, source, id, correlation, causation, where, dead, retrying, unhandled_by
     )  # fmt: skip
     which, conditions = asked.filter(), asked.conditions()
-    with _opened(store) as kept, pipe():
+    with _opened(store) as kept:
         from qt_events.cli.progress import Bar
         from qt_events.history.asking import pages
 
@@ -225,7 +225,7 @@ def _format(format: Format) -> "Callable[[list[StoredEvent]], str]":
 def _file(output: Path | None) -> Iterator[IO[str]]:
     """Lend standard output, or a file that takes its name when it is complete.
 
-    What a link points at is written, and so is a device or a pipe, at once.
+    What a link points at is written, and so is a device or a at once.
     """
     if output is None:
         yield sys.stdout

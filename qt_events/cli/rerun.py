@@ -13,7 +13,7 @@ from qt_events.cli.errors import FAILED
 from qt_events.cli.history_filter import Asked, Since, Until
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import AsJson
-from qt_events.cli.terminal import dumps, pipe, say
+from qt_events.cli.terminal import dumps, say
 from qt_events.errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def rerun(
     from qt_events.events.topics import matches
 
     differ = [each for each in found.differences if matches(type, each.event.type)]
-    with pipe():
+    # The exit code tells it, too.
+    with suppress(BrokenPipeError):
         if as_json:
             _print_json(found, differ, limit)
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, RequiredApp, Url, Yes
-from qt_events.cli.terminal import say
+from qt_events.cli.terminal import confirm, say
 from qt_events.cli.topology_moving import move
 from qt_events.cli.topology_output import (
     inventory_as_json,
@@ -40,7 +40,7 @@ def declare(app: RequiredApp = "", url: Url = None, prefix: Prefix = None) -> No
     For an administrator, where the users of the app's processes may not declare.
     """
     declared = _administration(app, url, prefix).declare()
-    typer.echo(f"declared: exchanges, delay levels and {len(declared)} subscriptions")
+    say(f"declared: exchanges, delay levels and {len(declared)} subscriptions")
 
 
 @topology.command()
@@ -86,7 +86,7 @@ def remove(
         f"{held.dead_letters} dead letters: they {fate}; {held.consumers} consumers"
     )
     if not yes:
-        typer.confirm("Remove it?", abort=True)
+        confirm("Remove it?")
     administration.remove(held, with_dead_letters=with_dead_letters, force=force)
     say(f"{held.name} is removed")
 
@@ -117,7 +117,7 @@ def unbind(
     administration = _administration(app, url, prefix, management_url)
     removed = administration.unbind(subscription, patterns or [], undeclared=undeclared)
     named = ", ".join(map(repr, removed)) or "nothing: the app declares all of its bindings"
-    typer.echo(f"{subscription} is unbound from {named}")
+    say(f"{subscription} is unbound from {named}")
 
 
 @topology.command("take-over")
@@ -134,7 +134,7 @@ def take_over(
     The other service gets an error from then on where it declares it.
     """
     owner = _administration(app, url, prefix).hand_over(subscription)
-    typer.echo(f"{subscription} belongs to {owner}")
+    say(f"{subscription} belongs to {owner}")
 
 
 @topology.command()
@@ -194,7 +194,7 @@ def _print(
         lines = [permissions_as_commands(user, vhost, each) for user, each in users]
         print("\n".join(line for each in lines for line in each))
     elif applied:
-        typer.echo(f"set for {len(users)} users in the vhost {vhost!r}")
+        say(f"set for {len(users)} users in the vhost {vhost!r}")
     else:
         for user, each in users:
             print_permissions(user, each)

@@ -146,9 +146,13 @@ class Pace:
         time = asyncio.get_running_loop().time
         if self._rate is None:
             return
+        now = time()
         if self._begun is None:
-            self._begun = time()
-        await asyncio.sleep(max(0.0, self._begun + self._sent / self._rate - time()))
+            self._begun = now
+        wait = self._begun + self._sent / self._rate - now
+        # Made up for, a pause would become a burst.
+        self._begun += max(0.0, -wait - _TURN)
+        await asyncio.sleep(max(0.0, wait))
         self._sent += count
 
 

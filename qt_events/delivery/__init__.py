@@ -3,6 +3,8 @@
 subscribing/       who hears what: subscriptions, their handlers and options
 waiting/           events that wait in this process: lanes, places, clocks
 batching/          handlers of many events at a time
+publishing/        the result of a publish, and the disk where events wait for a broker
+transacting/       handlers whose effects and publishes are one transaction
 telling/           fates: what became of events, told to those who listen
 base_bus.py        subscribe() and use(), the same on every backend
 deliver.py         one attempt: the only place that calls a handler
@@ -15,6 +17,7 @@ middleware.py      code of the user's around publishes and handlers, and observe
 observed.py        attempts as observers see them: with the time that they took
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never
+forwarding.py      an event that was kept as bytes, published
 redelivering.py    an event sent again, to one subscription
 stats.py           the counters behind get_stats(), and reports of slow handlers
 """

@@ -1,5 +1,6 @@
 """BaseBus: subscribe() and use(), which are the same on every backend."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 from warnings import warn
@@ -17,7 +18,8 @@ from qt_events.delivery.subscribing.subscription import (
     pattern_of,
 )
 from qt_events.delivery.telling.fate_telling import FatesHandler, listener
-from qt_events.errors import NoRecorderError, NotSupportedError
+from qt_events.delivery.transacting.inbox import Inbox, InboxOnBus
+from qt_events.errors import DecodeError, NoRecorderError, NotSupportedError
 from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
@@ -30,6 +32,9 @@ class BaseBus:
     takes_batches: ClassVar[bool] = False
     #: Whether new subscriptions may begin with old events; subscribe() refuses `start=` otherwise.
     takes_starts: ClassVar[bool] = False
+    #: Whether each publish in a handler goes through `middleware`, which holds it for the handler's
+    #: transaction; subscribe() refuses `inbox=` otherwise.
+    takes_inboxes: ClassVar[bool] = False
     #: Old events come from a history in this process.
     _needs_past: ClassVar[bool] = True
     _past: PastEvents | None = None
@@ -59,12 +64,18 @@ class BaseBus:
         within: float | None = None,
         raw: bool | None = None,
         start: Start | None = None,
+        inbox: Inbox | None = None,
     ) -> Subscription:
         """See EventBus."""
         if batch is not None and not self.takes_batches:
             raise NotSupportedError(
                 f"{type(self).__name__} gives handlers one event at a time: leave batch= out, or "
                 "use memory:// or amqp://"
+            )
+        if inbox is not None and not self.takes_inboxes:
+            raise NotSupportedError(
+                f"{type(self).__name__} publishes at once what a handler publishes: leave inbox= "
+                "out, or use memory:// or amqp://"
             )
         if begins_in_the_past(start):
             self._must_have_past()
@@ -78,6 +89,7 @@ class BaseBus:
             within=within,
             raw=raw,
             start=start,
+            inbox=None if inbox is None else InboxOnBus(inbox, self.middleware),
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 
@@ -124,8 +136,25 @@ class BaseBus:
         self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str
     ) -> None:
         """See Redelivers."""
-        redelivery = self._must_redeliver()
-        await redelivery.send(event, subscription, checked_text("replay_id", replay_id))
+        for error in await self._redeliver([event], subscription, replay_id, wait_for_room=False):
+            raise error
+
+    async def redeliver_all(
+        self, events: Sequence[Event[Any] | RawEvent], subscription: str, *, replay_id: str
+    ) -> list[DecodeError]:
+        """See Redelivers."""
+        return await self._redeliver(events, subscription, replay_id, wait_for_room=True)
+
+    async def _redeliver(
+        self,
+        events: Sequence[Event[Any] | RawEvent],
+        subscription: str,
+        replay_id: str,
+        *,
+        wait_for_room: bool,
+    ) -> list[DecodeError]:
+        redelivery, name = self._must_redeliver(), checked_text("replay_id", replay_id)
+        return await redelivery.send(events, subscription, name, wait_for_room=wait_for_room)
 
     async def patterns_of(self, subscription: str) -> frozenset[str]:
         """See Redelivers."""

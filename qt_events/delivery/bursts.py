@@ -30,6 +30,11 @@ class OpenDeliveries:
 
     left: int
 
+    def was_last(self) -> bool:
+        """Note that one has its outcome. Return True if it was the last."""
+        self.left -= 1
+        return not self.left
+
 
 # One event for one subscription; None: its only delivery. Bare: every event needs one.
 Delivery = tuple[Event[Any], Subscription, OpenDeliveries | None, Attempts]

@@ -20,8 +20,9 @@ from typing import Any
 
 from qt_events.delivery.django_connections import DATABASES, in_its_thread, looked_after
 from qt_events.delivery.middleware import MiddlewareStack
-from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome
+from qt_events.delivery.outcome import DEDUPLICATED, HANDLED, SKIPPED, Outcome
 from qt_events.delivery.running_attempt import (
+    HandledBeforeError,
     Rest,
     RunningAttempt,
     cancel_requests,
@@ -110,7 +111,7 @@ def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as th
         elif executor is not None:
             rest = partial(_in_thread, executor)
         else:
-            result = context.run(subscription.handler, event)
+            result = context.run(subscription.called, event)
             if result is not None:
                 rest = _rest_of(result, subscription)
     except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
@@ -131,14 +132,15 @@ def within(
 ) -> Subscription:
     """Return the subscription for one attempt, its handler called through the middleware.
 
-    `handler` is called in the place of the subscription's own.
+    `handler` is called in the place of what the subscription calls. An inbox is inside the
+    middleware: what that does before and after is no part of the transaction.
     """
     threads = None if subscription.is_async else executor
-    called = in_its_thread(subscription, handler or subscription.handler)
+    called = in_its_thread(subscription, handler or subscription.called)
     call = partial(_call, subscription, called, threads)
     view = copy(subscription)
-    view.handler = partial(_through, middleware, subscription, attempt, call)
-    # The view's handler is a coroutine function, `_through`; `_call` looks at the results.
+    view.called = partial(_through, middleware, subscription, attempt, call)
+    # What the view calls is a coroutine function, `_through`; `_call` looks at the results.
     view.is_async = True
     return view
 
@@ -149,8 +151,8 @@ async def _through(
     attempt: int,
     call: Callable[[Event[Any]], Awaitable[object]],
     event: Event[Any],
-) -> None:
-    await middleware.handle(event, subscription, attempt, partial(call, event))
+) -> object:
+    return await middleware.handle(event, subscription, attempt, partial(call, event))
 
 
 async def _call(
@@ -168,7 +170,7 @@ async def _call(
             raise error
     if isawaitable(result):
         result = await result
-    must_have_run(subscription, result)
+    must_have_run(subscription.handler, result)
     return result
 
 
@@ -178,13 +180,13 @@ def handling(
 ) -> Generator[Any, Any, None]:
     """Run an async handler, from its call on, and look at what it returns."""
     bind_attempt((event, subscription.name, attempt))
-    result: Any = subscription.handler(event)
+    result: Any = subscription.called(event)
     if type(result) is not CoroutineType:
         result = _await(result)
     # Here a result costs no StopIteration.
     returned: object = yield from result
     if returned is not None:
-        must_have_run(subscription, returned)
+        _judge(subscription, returned)
 
 
 @coroutine
@@ -194,19 +196,26 @@ def _looked_at(
     """Run a handler's coroutine and look at what it returns."""
     returned: object = yield from result  # type: ignore[func-returns-value]
     if returned is not None:
-        must_have_run(subscription, returned)
+        _judge(subscription, returned)
+
+
+def _judge(subscription: Subscription, returned: object) -> None:
+    """Raise what a handler's result says of the attempt, if it says anything."""
+    if returned is DEDUPLICATED:
+        raise HandledBeforeError
+    must_have_run(subscription.handler, returned)
 
 
 def _rest_of(result: object, subscription: Subscription) -> Rest | None:
     if isawaitable(result):
         return partial(_awaited, result)
-    must_have_run(subscription, result)
+    _judge(subscription, result)
     return None
 
 
 async def _in_thread(executor: Executor, attempt: RunningAttempt) -> None:
     """Call a sync handler; a lambda or a decorated one may return a coroutine too."""
-    handler, event = attempt.subscription.handler, attempt.event
+    handler, event = attempt.subscription.called, attempt.event
     before = cancel_requests()
     try:
         result, error = await call_in_thread(executor, attempt.context, handler, event)
@@ -220,8 +229,8 @@ async def _in_thread(executor: Executor, attempt: RunningAttempt) -> None:
         raise error
     if isawaitable(result):
         await _awaited(result, attempt)
-    else:
-        must_have_run(attempt.subscription, result)
+    elif result is not None:
+        _judge(attempt.subscription, result)
 
 
 async def _awaited(result: Awaitable[object], attempt: RunningAttempt) -> None:

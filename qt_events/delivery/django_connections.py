@@ -28,7 +28,7 @@ def looked_after(subscription: Subscription) -> Subscription:
         return subscription
     view = copy(subscription)
     around = _around_async if subscription.is_async else _around_sync
-    view.handler = partial(around, subscription.handler)
+    view.called = partial(around, subscription.called)
     return view
 
 

@@ -11,15 +11,18 @@ from functools import partial, update_wrapper
 from typing import Any, Protocol
 
 from qt_events.delivery.outcome import Outcome
+from qt_events.delivery.publishing.published import CONFIRMED, IN_TRANSACTION, Published
 from qt_events.delivery.subscribing.subscription import Subscription, is_async
+from qt_events.delivery.transacting.outgoing import outgoing_of
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import checked_event
 from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")
 
-#: Publishes the event: the next middleware, or the bus.
-CallPublish = Callable[[Event[Any]], Awaitable[None]]
+#: Publishes the event: the next middleware, or the bus. Its result is the Published; Any, so that
+#: middleware which has no use for it may call it an Awaitable[None].
+CallPublish = Callable[[Event[Any]], Awaitable[Any]]
 #: Calls the next middleware, or the handler; returns what the handler returned.
 CallHandler = Callable[[], Awaitable[object]]
 
@@ -82,6 +85,7 @@ class HandlerMiddleware(Protocol):
     ) -> object:
         """Await `call_next()`, once, which returns what the handler returned or raises its error.
 
+        It returns DEDUPLICATED where an inbox has kept the event from the handler.
         An error that this raises is the attempt's failure. It cannot make a failed attempt good:
         the handler's error counts even if it is caught here. Its own return value is ignored.
         """
@@ -176,34 +180,47 @@ class MiddlewareStack:
 
     # Publish
 
-    async def publish(self, event: Event[Any], last: CallPublish) -> None:
+    async def publish(self, event: Event[Any], last: CallPublish) -> Published:
         """Publish the event through every around_publish; `last` is the bus's own part.
+
+        In a handler with an inbox its transaction takes the event; the middleware is called when
+        that is committed, and the event is published from there.
+
+        Return what that has returned, whatever a middleware does.
 
         Raises:
             InvalidEventError: the bus or a middleware was given something else than an event.
         """
         event, call_next = checked_event(event), last
+        if (outgoing := outgoing_of(self)) is not None:
+            await outgoing.take(event)
+            return IN_TRANSACTION
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
-        await call_next(event)
+        published: Published = await call_next(event)
+        return published
 
-    def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], None]) -> None:
+    def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], Any]) -> Published:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
+        event, outgoing = checked_event(event), outgoing_of(self)
+        if outgoing is not None:
+            outgoing.take_sync(event)
+            return IN_TRANSACTION
         if not self.around_publish:
-            last(checked_event(event))
-            return
+            published: Published = last(event)
+            return published
 
-        async def call(event: Event[Any]) -> None:
-            last(event)
+        async def call(event: Event[Any]) -> Any:
+            return last(event)
 
-        asyncio.run(self.publish(event, call))
+        return asyncio.run(self.publish(event, call))
 
     # Handle
 
     async def handle(
         self, event: Event[Any], subscription: Subscription, attempt: int, handler: CallHandler
-    ) -> None:
-        """Call the handler through every around_handle.
+    ) -> object:
+        """Call the handler through every around_handle, and return what it returned.
 
         Raises:
             Exception: the attempt failed; see HandlerMiddleware.
@@ -213,7 +230,7 @@ class MiddlewareStack:
         for around in reversed(self.around_handle):
             here = partial(around, event, subscription, attempt, call_next)
             call_next = partial(call.through, around, here)
-        await call_next()
+        return await call_next()
 
     def around_events(self, events: Sequence[Any]) -> "MiddlewareStack":
         """Return a stack whose around_handle are the around_batch of this one, for one batch."""
@@ -266,24 +283,27 @@ async def _publish_through(
     around: Callable[[Event[Any], CallPublish], Awaitable[object]],
     call_next: CallPublish,
     event: Event[Any],
-) -> None:
+) -> Published:
+    published = CONFIRMED
     failure: BaseException | None = InvalidMiddlewareError(
         f"{_named(around)} returned, but no call_next(event) has come to its end: the event is not "
         "published. Await call_next(event), or raise an error of your own"
     )
 
-    async def call(event: Event[Any]) -> None:
-        nonlocal failure
+    async def call(event: Event[Any]) -> Any:
+        nonlocal failure, published
         try:
-            await call_next(checked_event(event))
+            published = await call_next(checked_event(event))
         except BaseException as error:
             failure = error
             raise
         failure = None
+        return published
 
     await around(event, call)
     if failure is not None:
         raise failure
+    return published
 
 
 class _HandlerCall:

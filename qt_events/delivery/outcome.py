@@ -76,6 +76,11 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """No attempt is needed: this subscription has handled the event before, its inbox says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Another attempt, for this subscription alone."""
 
@@ -119,10 +124,12 @@ def unreadable(error: MessageError) -> DeadLetter:
 
 #: The outcomes that a retry policy chooses from.
 Failed = Retry | DeadLetter
-Outcome = Done | GivenBack | Failed
+Outcome = Done | Deduplicated | GivenBack | Failed
 
 #: The two values of Done: compare with `is` where every event passes.
 HANDLED, SKIPPED = Done(), Done(handled=False)
+#: The only value of Deduplicated. An inbox around a handler returns it in place of a result.
+DEDUPLICATED = Deduplicated()
 
 
 #: Words for monitors; Celery's task events put `task-` before them.
@@ -133,7 +140,9 @@ class Consequences(NamedTuple):
     """Consequences of an outcome: what a bus counts, tells, publishes and keeps."""
 
     #: Name of the counter in Stats that goes up for the subscription.
-    counter: Literal["delivered", "filtered", "given_back", "retried", "dead_lettered"]
+    counter: Literal[
+        "delivered", "filtered", "deduplicated", "given_back", "retried", "dead_lettered"
+    ]
     told: TaskEventName
     #: Shown to monitors.
     failure: Failure | None = None
@@ -152,15 +161,16 @@ class Consequences(NamedTuple):
 
 _OF_HANDLED = Consequences("delivered", "succeeded")
 _OF_SKIPPED = Consequences("filtered", "succeeded")
+_OF_DEDUPLICATED = Consequences("deduplicated", "succeeded")
 
 
 def consequences(outcome: Outcome) -> Consequences:
     """Return what is to be counted, told, published and kept for an outcome."""
     match outcome:
-        case Done(handled=True):
-            return _OF_HANDLED
-        case Done():
-            return _OF_SKIPPED
+        case Done(handled=handled):
+            return _OF_HANDLED if handled else _OF_SKIPPED
+        case Deduplicated():
+            return _OF_DEDUPLICATED
         case GivenBack(delay=delay, since=since, failure=failure):
             return Consequences("given_back", "retried", failure, again_after=delay, since=since)
         case Retry(delay=delay, failure=failure):

@@ -1,11 +1,11 @@
 """Redelivery: an event sent again, to one subscription alone, marked as replayed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
-from qt_events.errors import NotSupportedError
+from qt_events.errors import DecodeError, NotSupportedError
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.events.replays import marked
@@ -14,8 +14,20 @@ from qt_events.events.replays import marked
 class Redelivery(Protocol):
     """Redelivery of one backend; see Redelivers."""
 
-    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
-        """Send an event to the subscription of this name, marked with the name of a replay."""
+    async def send(
+        self,
+        events: Sequence[Event[Any] | RawEvent],
+        subscription: str,
+        replay_id: str,
+        *,
+        wait_for_room: bool,
+    ) -> list[DecodeError]:
+        """Send events to the subscription of this name, marked with the name of a replay.
+
+        `wait_for_room`: as long as too many are held in this process, where that can be.
+
+        Return the errors of those that were not sent, for they cannot be decoded.
+        """
 
     async def patterns(self, subscription: str) -> frozenset[str]:
         """Return the patterns that a subscription hears."""
@@ -47,6 +59,21 @@ class Redelivers(Protocol):
             BrokerError: it is unknown whether the event was taken.
         """
 
+    async def redeliver_all(
+        self, events: Sequence[Event[Any] | RawEvent], subscription: str, *, replay_id: str
+    ) -> list[DecodeError]:
+        """Do for many events what `redeliver` does for one, in their order and in less time.
+
+        Return the errors of those that were left out, for they cannot be decoded; that happens in
+        memory alone. When this returns, the backend has all others safely. If two calls overlap,
+        the events of the later one come last. In memory they wait for room, as publish() does.
+
+        Raises:
+            BackpressureError: in memory, there was no room.
+            QtEventsError: see `redeliver`. Nothing is on its way any more, and any number of the
+                events may have been taken.
+        """
+
     async def patterns_of(self, subscription: str) -> frozenset[str]:
         """Return the patterns that a subscription hears, as far as is known here; perhaps none.
 
@@ -57,24 +84,46 @@ class Redelivers(Protocol):
 
 
 class InMemoryRedelivery:
-    """Redelivery within one process. `take` queues an event for subscriptions."""
+    """Redelivery within one process.
+
+    `take` queues an event for subscriptions at once, `hand` for one of them, when there is room.
+    """
 
     def __init__(
         self,
         subscriptions: Subscriptions,
         take: Callable[[Event[Any], Sequence[Subscription]], None],
+        hand: Callable[[Event[Any], Subscription], Awaitable[None]],
     ) -> None:
-        self._subscriptions, self._take = subscriptions, take
+        self._subscriptions, self._take, self._hand = subscriptions, take, hand
 
     async def queue(self, event: Event[Any], subscription: str) -> None:
         """Queue a dead letter for its subscription only, as a first attempt."""
         self._take(event, (self._subscriptions.served(subscription),))
 
-    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
+    async def send(
+        self,
+        events: Sequence[Event[Any] | RawEvent],
+        subscription: str,
+        replay_id: str,
+        *,
+        wait_for_room: bool,
+    ) -> list[DecodeError]:
         """See Redelivers."""
         served = self._subscriptions.served(subscription)
         must_take_replays(served)
-        self._take(marked(as_event(event), replay_id), (served,))
+        decoded, errors = list[Event[Any]](), list[DecodeError]()
+        for each in events:
+            try:
+                decoded.append(marked(as_event(each), replay_id))
+            except DecodeError as error:
+                errors.append(error)
+        if wait_for_room and decoded:
+            # The others come behind it at once: a later call stays behind this one.
+            await self._hand(decoded.pop(0), served)
+        for event in decoded:
+            self._take(event, (served,))
+        return errors
 
     async def patterns(self, subscription: str) -> frozenset[str]:
         """See Redelivers."""

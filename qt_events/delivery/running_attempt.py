@@ -11,7 +11,7 @@ from types import coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
-from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.outcome import DEDUPLICATED, HANDLED, Outcome, consequences
 from qt_events.delivery.stats import Watch
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
@@ -22,8 +22,13 @@ T = TypeVar("T")
 logger = logging.getLogger("qt_events")
 
 _DONE = "%s: attempt %d done"
+_BEFORE = "%s: was handled before, its inbox says: acknowledged without the handler"
 #: The rest of a handler that waits for something.
 Rest = Callable[["RunningAttempt"], Awaitable[object]]
+
+
+class HandledBeforeError(Exception):
+    """End of an attempt that an inbox has kept from the handler. It leaves this package never."""
 
 
 @dataclass(slots=True)
@@ -65,6 +70,9 @@ class RunningAttempt:
                 raise GeneratorExit from error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
+            if isinstance(error, HandledBeforeError):
+                _within(self.context, logger.info, _BEFORE, self.subscription.name)
+                return DEDUPLICATED
             if is_ending(self.context):
                 raise UnjudgedError.at_the_end(error) from error
             return _within(self.context, _decide, self.subscription, self.number, error)

@@ -98,6 +98,8 @@ class Stats:
         self.delivered = Rows()
         #: Events that a predicate refused, or whose binding is gone.
         self.filtered = Rows()
+        #: Events that an inbox knew to be handled before.
+        self.deduplicated = Rows()
         #: Times that an event was left to another release.
         self.given_back = Rows()
         self.retried = Rows()
@@ -123,6 +125,11 @@ class Stats:
             to_be_told = self._unheard.note(event_type)
         if to_be_told:
             self._unheard.tell(event_type)
+
+    def count_unroutable(self, event_type: str) -> None:
+        """Count an event that was published, and that nobody hears as it turns out."""
+        with self._lock:
+            self.unroutable[event_type] += 1
 
     def count_dispatched(self, event_type: str) -> None:
         """Count an event whose deliveries all have an outcome now."""
@@ -152,6 +159,13 @@ class Stats:
                 self.errors[subscription] += 1
                 self.failed[event_type] += 1
 
+    def count_handled(self, subscription: str, number: int, dispatched: Mapping[str, int]) -> None:
+        """Count events that were handled, and by type those that were dispatched by that."""
+        with self._lock:
+            self.delivered[subscription] += number
+            for event_type, times in dispatched.items():
+                self.dispatched[event_type] += times
+
     def snapshot(
         self,
         *,
@@ -159,11 +173,13 @@ class Stats:
         handler_types: int,
         total_handlers: int,
         waiting: Mapping[str, int] = MappingProxyType({}),
+        spool: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Return the six keys that every bus has, and more totals.
 
         `by_type` and `by_subscription` have the same numbers for each of these. `waiting` counts by
-        cause the publishes that have waited for more than a second.
+        cause the publishes that have waited for more than a second. `spool` is about the spool, and
+        empty without one.
         """
         with self._lock:
             with _folding:
@@ -176,6 +192,7 @@ class Stats:
             by_subscription = {
                 "delivered": delivered,
                 "filtered": self.filtered,
+                "deduplicated": self.deduplicated,
                 "given_back": self.given_back,
                 "errors": self.errors,
                 "retries": self.retried,
@@ -191,6 +208,7 @@ class Stats:
                 "total_handlers": total_handlers,
                 **totals,
                 "waiting": dict(waiting),
+                "spool": dict(spool),
                 "by_type": _table(by_type),
                 "by_subscription": _table(by_subscription),
             }

@@ -61,12 +61,17 @@ def trace(store: Store, id: str, source: str | None = None) -> Conversation:
         UnknownEventIdError: there is none.
         AmbiguousEventIdError: the id is not clear, see `find`.
     """
-    which = EventFilter(correlation_id=id)
     # The event that it is named after may be pruned.
-    if store.page(EventFilter(id=id), limit=1) or not store.page(which, limit=1):
-        which = EventFilter(correlation_id=find(store, id, source).event.correlation_id)
-    events = list(chain.from_iterable(every_page(store, which)))
-    return conversation_of(str(which.correlation_id), events, fates_of(store, events))
+    own = id
+    events = [] if store.page(EventFilter(id=id), limit=1) else _conversation(store, own)
+    if not events:
+        own = find(store, id, source).event.correlation_id
+        events = _conversation(store, own)
+    return conversation_of(own, events, fates_of(store, events))
+
+
+def _conversation(store: Store, correlation_id: str) -> list[StoredEvent]:
+    return list(chain.from_iterable(every_page(store, EventFilter(correlation_id=correlation_id))))
 
 
 def fates_of(store: Store, events: Sequence[StoredEvent]) -> Iterator[Fate]:

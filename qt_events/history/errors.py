@@ -53,3 +53,7 @@ class UnheardPatternError(HistoryError, InvalidOptionError):
 
 class UnknownReplayError(HistoryError):
     """Id of no replay that was begun."""
+
+
+class ReplayTakenOverError(HistoryError):
+    """Replay that another process goes on with: two at once would send everything twice."""

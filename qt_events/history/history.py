@@ -132,29 +132,24 @@ class History:
     ) -> Replayed:
         """Send events to one subscription again, in the order of their recording.
 
-        They arrive with their own id, source and time, `event.replayed` is true, and they are not
-        recorded again. A bookmark is kept after each fifty, while the next are sent: called again
-        with the same `replay_id` it goes on, and sends no more than a hundred twice. One that is
-        finished sends nothing.
+        They arrive as they were, marked: `event.replayed` is true. They are not recorded again.
+        Called again with the same `replay_id` it goes on behind its bookmark, and sends at most
+        500 events twice. One that is finished sends nothing.
 
         Args:
-            bus: on which the subscription is; of RabbitMQ any process's.
-            subscription: name of the subscription.
+            bus, subscription: its name, and where it is; of RabbitMQ any process's bus.
             which: events, of those recorded before this call. To go on, leave it out.
             where: conditions on the payload, such as "size > 100".
             rate: most events a second.
             replay_id: name of the replay; a new one is made up, and returned.
-            on_progress: called after each batch; its total is 0 if `where` is given.
-            even_unheard: send also those that the subscription does not hear. They are left out.
-            dry_run: send nothing, only count.
+            on_progress: called with half a batch; its total is 0 if `where` is given.
+            even_unheard, dry_run: send also what it does not hear; send nothing, only count.
 
         Raises:
-            UnknownSubscriptionError: nobody has made such a subscription.
-            NotSupportedError: it is a broadcast, or listens to fates.
-            UnheardPatternError: it hears no type that `which` is about.
-            InvalidOptionError: `replay_id` was begun with another request; or `rate`.
-            InvalidWhereError: `where` has another form.
-            BrokerError: an event was perhaps not taken. The replay can go on.
+            UnknownSubscriptionError: nobody has made such a subscription, or it was deleted.
+            NotSupportedError, UnheardPatternError, InvalidOptionError, InvalidWhereError: it
+                cannot be replayed so; the text says why.
+            ReplayTakenOverError, BackpressureError, BrokerError: another call may go on with it.
         """
         conditions = (where,) if isinstance(where, str) else tuple(where)
         request = ReplayRequest(subscription, which, conditions, even_unheard)

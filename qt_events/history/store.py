@@ -152,3 +152,8 @@ def number_in_page(sizes: Iterable[int]) -> int:
     within = (total <= PAGE_BYTES for total in accumulate(sizes))
     # The first one fits, whatever its size.
     return 1 + sum(1 for _ in takewhile(bool, islice(within, 1, None)))
+
+
+def share_of_page(limit: int) -> int:
+    """Return the largest size of a body of which `limit` fit into a page."""
+    return PAGE_BYTES // limit

@@ -3,8 +3,8 @@
 In the order of an event's life:
 
 bus.py         CeleryEventBus, the facade
-parts.py       the parts of one bus, each made with those that it needs
-runtime.py     what they share
+assembly.py    the parts of one bus, put together
+runtime.py     what the parts of one bus share
 app/           the Celery app that a bus sets up, or joins
 connection/    from a URL to a connection
 publishing/    many publishes in flight, each confirmed
@@ -18,6 +18,7 @@ messages/      a message as plain data
 dead_letters/  dead letters on the broker
 operating/     an operator's work: inventory, permissions, Flower
 eager.py       `task_always_eager`: publish runs the handlers itself
+forwarding.py  events that were kept as bytes, published
 redelivering.py  an event sent again, to one subscription
 compat/        private names of py-amqp, kombu and Celery
 """

@@ -9,6 +9,8 @@ import celery
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
+from qt_events.delivery.publishing.published import CONFIRMED, SPOOLED, Published
+from qt_events.delivery.publishing.spooling import SPOOL_AFTER, SpoolOption
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER
 from qt_events.delivery.subscribing.handler_names import lasting_name_of, service_of
@@ -19,6 +21,8 @@ from qt_events.delivery.subscribing.subscription import (
     SubscriptionOptions,
     pattern_of,
 )
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.transacting.outgoing import current_outgoing
 from qt_events.errors import BusStateError, InvalidUrlError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt
@@ -26,12 +30,17 @@ from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.assembly import new_runtime
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.forwarding import Forwarding
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
-from qt_events.rabbitmq.parts import new_runtime
-from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.publishing.requests import (
+    DeclareRequest,
+    PublishRequest,
+    SpoolablePublish,
+)
 from qt_events.rabbitmq.redelivering import Redelivery
 from qt_events.rabbitmq.runtime import Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.names import Topology
@@ -67,9 +76,12 @@ class CeleryEventBus(Hosted):
             It begins their default names, and tells the broker whose they are.
         prefetch: events of one subscription that a worker takes before they have an outcome, at
             least its concurrency; about a second of work if left out. See docs/pools.md.
+        spool: path of a file, or a Spool, where events wait while the broker is away; `publish`
+            returns Published.SPOOLED then. None if left out. See docs/spool.md.
+        spool_after: seconds that a publish waits before it goes there.
     """
 
-    takes_batches = takes_starts = _tells_fates = True
+    takes_batches = takes_inboxes = takes_starts = _tells_fates = True
     _needs_past = False
 
     def __init__(
@@ -88,6 +100,8 @@ class CeleryEventBus(Hosted):
         retry: RetryPolicy | None = None,
         service: str | None = None,
         prefetch: int | None = None,
+        spool: SpoolOption = None,
+        spool_after: float = SPOOL_AFTER,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -105,22 +119,16 @@ class CeleryEventBus(Hosted):
         self._refuse_second_bus()
         configure(self.app)
         self.prefetch = checked_prefetch(prefetch)
+        self.spool_after = positive_seconds("spool_after", spool_after)
         self.serving = Serving(self.prefetch)
         self.runtime = new_runtime(
             self.app,
-            Settings(
-                publish_timeout=self.publish_timeout,
-                grace=self.grace,
-                slow_after=self.slow_after,
-                rollout=self.rollout,
-                max_workers=self.max_workers,
-                app_is_users=app is not None,
-            ),
+            self._settings(app_is_users=app is not None),
             self.topology,
             self.serving,
-            window=self.max_queue_size,
+            subscriptions=Subscriptions(retry=retry),
             service=self.service,
-            retry=retry,
+            spool=spool,
         )
         self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
@@ -129,6 +137,7 @@ class CeleryEventBus(Hosted):
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
         self._redelivery = Redelivery(self.runtime, self._eager)
+        self._forwarding = Forwarding(self.runtime)
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
@@ -136,8 +145,19 @@ class CeleryEventBus(Hosted):
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
+            raise BusStateError(f"{self.app!r} has a bus already, app.qt_events_bus: one an app")
+
+    def _settings(self, *, app_is_users: bool) -> Settings:
+        return Settings(
+            publish_timeout=self.publish_timeout,
+            grace=self.grace,
+            slow_after=self.slow_after,
+            rollout=self.rollout,
+            max_workers=self.max_workers,
+            max_queue_size=self.max_queue_size,
+            spool_after=self.spool_after,
+            app_is_users=app_is_users,
+        )
 
     @property
     def is_eager(self) -> bool:
@@ -146,56 +166,53 @@ class CeleryEventBus(Hosted):
 
     # Publish
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus. Returns when the broker has confirmed the event."""
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
+        """See EventBus. Returns when the broker has confirmed the event, or it is in the spool."""
         event = checked_event(event)
-        if self.middleware.around_publish:
-            await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
-        else:
-            await self._publish(event, mandatory=mandatory)
+        if self.middleware.around_publish or current_outgoing() is not None:
+            return await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
+        return await self._publish(event, mandatory=mandatory)
 
-    async def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _publish(self, event: Event[Any], *, mandatory: bool) -> Published:
         subscriptions = self.subscriptions.match(event.type)
         if is_eager(self.app):
             self.publisher.must_be_open()
             running_loop()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
-            return
+            return CONFIRMED
         if self.declarations.unserved:
             # A run_forever() task that was made just before starts now.
             await asyncio.sleep(0)
             subscriptions = self.declarations.heard(subscriptions)
+        request = self._request(event)
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = await self.publisher.ask(
-                self._request(event), wait_for_room=current_attempt() is None
-            )
+            routed = await self.publisher.ask(request, wait_for_room=current_attempt() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
+        return SPOOLED if request.spooled else CONFIRMED
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         """See EventBus."""
         event = checked_event(event)
         refuse_on_event_loop()
         if self.is_eager:
             publish = partial(self._publish, mandatory=mandatory)
-            asyncio.run(self.middleware.publish(event, publish))
-            return
+            return asyncio.run(self.middleware.publish(event, publish))
         publish_blocking = partial(self._publish_blocking, mandatory=mandatory)
-        self.middleware.publish_sync(event, publish_blocking)
+        return self.middleware.publish_sync(event, publish_blocking)
 
-    def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> Published:
         subscriptions = self.declarations.heard(self.subscriptions.match(event.type))
+        request = self._request(event)
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = self.publisher.ask_blocking(
-                self._request(event), wait_for_room=current_attempt() is None
-            )
+            routed = self.publisher.ask_blocking(request, wait_for_room=current_attempt() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
+        return SPOOLED if request.spooled else CONFIRMED
 
     def _request(self, event: Event[Any]) -> PublishRequest:
-        content = to_amqp(event)
-        return PublishRequest(
-            self.topology.events, event.type, content, first=self.declarations, must_route=False
-        )
+        topology, content, first = self.topology, to_amqp(event), self.declarations
+        make = PublishRequest if self.publisher.spooling is None else SpoolablePublish
+        return make(topology.events, event.type, content, first=first, must_route=False)
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
@@ -205,10 +222,8 @@ class CeleryEventBus(Hosted):
             return
         self.outstanding.forget(event.id)
         if mandatory:
-            raise UnroutableError(
-                f"no queue is bound for {event.type!r}: subscribe first, or publish without "
-                "mandatory"
-            )
+            advice = "subscribe first, or publish without mandatory"
+            raise UnroutableError(f"no queue is bound for {event.type!r}: {advice}")
 
     # Subscribe
 
@@ -332,13 +347,14 @@ class CeleryEventBus(Hosted):
 
         `queue_size` counts publishes in flight and events held here, not those that wait on the
         broker, where another process may take them; `waiting` counts by cause the publishes that
-        have waited for more than a second.
+        have waited for more than a second; `spool` has state and size of the spool, if any.
         """
         return self.stats.snapshot(
             queue_size=self.publisher.in_flight + self.serving.held,
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
             waiting=self.publisher.waiting,
+            spool=self.publisher.spool,
         )
 
     async def delete_topology(self) -> None:

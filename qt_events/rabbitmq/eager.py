@@ -5,7 +5,7 @@ thread. Retries follow at once, without their delays. There is no queue, so noth
 overlaps, and `join` returns at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,8 +15,8 @@ from qt_events.delivery.deliver import begin
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, Attempts, Outcome, consequences
 from qt_events.delivery.subscribing.subscription import Subscription
-from qt_events.delivery.telling.fate_telling import fate_of
-from qt_events.delivery.telling.fates import Fate
+from qt_events.delivery.telling.fate_telling import fates_of
+from qt_events.delivery.telling.fates import Columns, Fate, by_subscription
 from qt_events.delivery.telling.local_fates import events_of
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
@@ -51,8 +51,8 @@ class Eager:
             outcome = await self._deliver(delivery, subscription, attempts)
             self._runtime.stats.count_outcome(subscription.name, event.type, outcome)
             attempt = self._observed.end(delivery, event, subscription, attempts, outcome)
-            if subscription.tells_fates:
-                await self._tell(map(fate_of, [attempt]))
+            if subscription.tells_fates and self._listeners:
+                await self._hand(fates_of(attempt))
             if outcome is HANDLED:
                 return
             follows = consequences(outcome)
@@ -63,11 +63,19 @@ class Eager:
             attempts = attempts.after(follows)
 
     async def _tell(self, fates: Iterable[Fate]) -> None:
+        """Tell those who listen what an operator has done."""
+        if self._listeners:
+            await self._hand(by_subscription(fates))
+
+    async def _hand(self, told: Mapping[str, Columns]) -> None:
         """Hand fates to those who listen, at once."""
-        listeners = [each for each in self._runtime.subscriptions if each.hears_fates]
-        for event in events_of(fates) if listeners else ():
-            for subscription in listeners:
+        for event in events_of(told):
+            for subscription in self._listeners:
                 await self.run(event, subscription)
+
+    @property
+    def _listeners(self) -> list[Subscription]:
+        return [each for each in self._runtime.subscriptions if each.hears_fates]
 
     async def _deliver(
         self, delivery: list[Event[Any]], subscription: Subscription, attempts: Attempts

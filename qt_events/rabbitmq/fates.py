@@ -25,10 +25,19 @@ from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.fate_telling import (
     WaitingFates,
     is_topic,
-    of_subscriptions,
+    number_of,
     this_worker,
+    topics_of,
 )
-from qt_events.delivery.telling.fates import Fate, encode_fates, type_of
+from qt_events.delivery.telling.fates import (
+    Columns,
+    Fate,
+    by_subscription,
+    columns_of,
+    messages_of,
+    told_of,
+    type_of,
+)
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.rabbitmq.compat.basic_publish import writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
@@ -52,36 +61,56 @@ class FateChannel:
         self._exchange, self._returned = exchange, 0
         self._channel = connection.channel()
         self._channel.confirm_select()
+        # Tags of messages that are not confirmed yet, and the last one.
+        self._unconfirmed, self._tag = set[int](), 0
         self._channel.events["basic_return"].add(self._on_return)
+        for answer in ("basic_ack", "basic_nack"):
+            self._channel.events[answer].add(self._on_confirm)
 
-    def tell(self, batches: Iterable[tuple[str, list[Fate]]]) -> bool:
+    def tell(self, told: Iterable[tuple[str, Columns]]) -> bool:
         """Publish these, by subscription. Return False if they came back: nobody listens.
 
         Raises:
             OSError, amqp.exceptions.AMQPError: it is unknown which of them were taken.
         """
         self._returned, count, writer = 0, 0, writer_to(self._channel)
-        for count, (subscription, fates) in enumerate(batches, 1):  # noqa: B007
-            writer.write(self._exchange, type_of(subscription), _content(subscription, fates))
+        for subscription, fates in told:
+            for body in messages_of(subscription, fates, this_worker()):
+                writer.write(self._exchange, type_of(subscription), _content(subscription, body))
+                count += 1
         writer.flush()
+        self._unconfirmed.update(range(self._tag + 1, self._tag + count + 1))
+        self._tag += count
         # Whatever comes back is here before this answer, and so is a refusal.
         self._channel.confirm_select()
-        return self._returned < count
+        # Nothing was told if none of these is a topic.
+        return not count or self._returned < count
 
     def is_heard(self, subscription: str) -> bool:
         """Ask whether anybody listens, by a message without fates. Raises what `tell` does."""
-        return self.tell([(subscription, [])])
+        return self.tell([(subscription, columns_of([]))])
 
     def _on_return(self, *_: Any) -> None:
         self._returned += 1
 
+    def _on_confirm(self, tag: int, multiple: bool) -> None:  # noqa: FBT001  # as py-amqp calls it
+        done = {each for each in self._unconfirmed if each <= tag} if multiple else {tag}
+        self._unconfirmed -= done
+
     def close(self) -> None:
+        """Wait for all confirms, and close. Raises what `tell` does.
+
+        RabbitMQ may lose what is not confirmed when the connection ends: it notes the end in the
+        log of a quorum queue before the messages.
+        """
+        while self._unconfirmed:
+            self._channel.connection.drain_events()
         self._channel.close()
 
 
 def tell_operators(connection: RawConnection, exchange: str, fates: Sequence[Fate]) -> None:
     """Tell what an operator has done, if anybody listens. It is done, even if this is refused."""
-    if not (of_each := list(of_subscriptions(fates))):
+    if not (of_each := list(topics_of(by_subscription(told_of(fates))))):
         return
     try:
         channel = FateChannel(connection, exchange)
@@ -94,9 +123,8 @@ def tell_operators(connection: RawConnection, exchange: str, fates: Sequence[Fat
             logger.info(_REFUSED, error.reply_text)
 
 
-def _content(subscription: str, fates: list[Fate]) -> Content:
+def _content(subscription: str, body: bytes) -> Content:
     # Persistent: a listener may be away for as long as any subscriber.
-    body = encode_fates(subscription, fates, this_worker())
     properties = {
         "type": type_of(subscription),
         "app_id": this_worker(),
@@ -139,7 +167,7 @@ class FateTeller:
 
     def _reset(self) -> None:
         self._waiting = WaitingFates(self._subscriptions, self._wake)
-        self._in_hand: list[Fate] = []
+        self._in_hand: dict[str, Columns] = {}
         self._due, self._full, self._stopping = (threading.Event() for _ in range(3))
         self._changing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -192,8 +220,12 @@ class FateTeller:
             event.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LAST)
-        if self._known[0] != _NOBODY and (left := len(self._in_hand) + len(self._waiting)):
+        if self._known[0] != _NOBODY and (left := self._left):
             logger.warning("%d fates were not told: the broker is away, or slow", left)
+
+    @property
+    def _left(self) -> int:
+        return number_of(self._in_hand) + len(self._waiting)
 
     def _wake(self, count: int) -> None:
         if count == 1:
@@ -225,6 +257,7 @@ class FateTeller:
             self._turn_safely()
         if self._known[0] == _SOMEBODY and not self._is_away:
             self._turn_safely()
+            self._leave_channel()
         self._close()
 
     def _wait(self) -> None:
@@ -251,8 +284,8 @@ class FateTeller:
         except (*LOST, ChannelError) as error:
             self._failed(error)
         except Exception:
-            logger.exception("fates: %d are lost", len(self._in_hand))
-            self._in_hand = []
+            logger.exception("fates: %d are lost", number_of(self._in_hand))
+            self._in_hand = {}
             self._close()
         else:
             self._reached()
@@ -280,9 +313,9 @@ class FateTeller:
     def _tell(self) -> None:
         while fates := self._in_hand or self._waiting.take():
             self._in_hand = fates
-            if not self._open().tell(of_subscriptions(fates)):
+            if not self._open().tell(topics_of(fates)):
                 self._known[0] = _NOBODY
-            self._in_hand = []
+            self._in_hand = {}
 
     def _open(self) -> FateChannel:
         if self._raw is None:
@@ -293,6 +326,12 @@ class FateTeller:
             self._channel = FateChannel(raw, self._exchange)
         return self._channel
 
+    def _leave_channel(self) -> None:
+        """Wait until what was told is confirmed, if there is a connection."""
+        if self._raw is not None:
+            with suppress(*LOST, ChannelError):
+                self._channel.close()
+
     def _close(self) -> None:
         raw, self._raw = self._raw, None
         if raw is not None:
@@ -302,7 +341,7 @@ class FateTeller:
         """Note a lost connection, or a refusal: then it is as if nobody listened."""
         self._close()
         if isinstance(error, ChannelError):
-            self._known[0], self._in_hand = _NOBODY, []
+            self._known[0], self._in_hand = _NOBODY, {}
             self._next_look = monotonic() + self.interval
             self.follow()
             # 404: nobody has ever listened.

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from amqp import Channel
@@ -11,7 +11,7 @@ from amqp.exceptions import NotFound
 
 from qt_events.delivery.redelivering import must_take_replays, no_hearer
 from qt_events.delivery.subscribing.subscription import Subscription
-from qt_events.errors import UnknownSubscriptionError
+from qt_events.errors import DecodeError, UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.events.replays import marked
@@ -26,33 +26,64 @@ from qt_events.rabbitmq.topology.register_queue import RegisterError, RegisterQu
 
 logger = logging.getLogger("qt_events")
 
-# Seconds for which a queue is known to exist: what goes nowhere comes to `lost`, unnoticed.
-_KNOWN = 10.0
-
 
 class Redelivery:
     """Sends events of a replay over the broker, or hands them out at once in eager mode."""
 
     def __init__(self, runtime: Runtime, eager: Eager) -> None:
         self._runtime, self._eager = runtime, eager
-        # Until when each is known to exist, by the monotonic clock.
-        self._known: dict[str, float] = {}
+        # Names of those that were there: one that never was puts nothing into `lost`.
+        self._known = set[str]()
 
-    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
-        """See Redelivers. Returns when the broker has confirmed it."""
+    async def send(
+        self,
+        events: Sequence[Event[Any] | RawEvent],
+        subscription: str,
+        replay_id: str,
+        *,
+        wait_for_room: bool = True,  # noqa: ARG002
+    ) -> list[DecodeError]:
+        """See Redelivers. Returns when the broker has confirmed all of them."""
         runtime, served = self._runtime, self._served(subscription)
         if is_eager(runtime.app):
             served = runtime.subscriptions.served(subscription)
-            await self._eager.run(marked(as_event(event), replay_id), served)
-            return
+            return await self._run(events, served, replay_id)
         await runtime.declarations.made()
-        await self._must_exist(subscription)
+        if subscription not in self._known:
+            await self._must_exist(subscription)
+        requests = [self._request(each, subscription, replay_id) for each in events]
+        here = () if served is None else (served,)
+        try:
+            for event in events:
+                runtime.outstanding.published(event.id, here)
+            await runtime.publisher.ask_all(requests)
+            # What goes to no queue comes to `lost`, and is confirmed.
+            await self._must_exist(subscription)
+        except BaseException:
+            for event in events:
+                runtime.outstanding.forget(event.id)
+            raise
+        return []
+
+    async def _run(
+        self, events: Sequence[Event[Any] | RawEvent], served: Subscription, replay_id: str
+    ) -> list[DecodeError]:
+        errors = list[DecodeError]()
+        for each in events:
+            try:
+                event = marked(as_event(each), replay_id)
+            except DecodeError as error:
+                errors.append(error)
+            else:
+                await self._eager.run(event, served)
+        return errors
+
+    def _request(
+        self, event: Event[Any] | RawEvent, subscription: str, replay_id: str
+    ) -> PublishRequest:
         content = raw_to_amqp(event) if isinstance(event, RawEvent) else to_amqp(event)
         content.headers = {TYPE: event.type, REPLAY: replay_id}
-        with runtime.outstanding.expecting(event.id, () if served is None else (served,)):
-            await runtime.publisher.ask(
-                PublishRequest(runtime.topology.redeliver, subscription, content)
-            )
+        return PublishRequest(self._runtime.topology.redeliver, subscription, content)
 
     async def patterns(self, subscription: str) -> frozenset[str]:
         """See Redelivers. Its own, and those that the register has of it."""
@@ -87,8 +118,6 @@ class Redelivery:
         return entries[subscription].bound
 
     async def _must_exist(self, subscription: str) -> None:
-        if self._known.get(subscription, 0.0) > monotonic():
-            return
         queue, missing = self._runtime.topology.queue(subscription), list[str]()
 
         def look(channel: Channel) -> None:
@@ -99,9 +128,10 @@ class Redelivery:
 
         await self._runtime.publisher.ask(DeclareRequest(f"queue {queue!r}", look))
         if missing:
+            self._known.discard(subscription)
             raise UnknownSubscriptionError(
                 f"there is no subscription {subscription!r} to send events to: no queue {queue!r} "
                 "exists. Start a worker that serves it; a broadcast has no such queue and gets no "
                 "replay"
             )
-        self._known[subscription] = monotonic() + _KNOWN
+        self._known.add(subscription)

@@ -7,8 +7,11 @@ makes by itself: pools, consumers, command line options.
 import asyncio
 import atexit
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from weakref import WeakSet
 
 import celery
@@ -44,6 +47,8 @@ class Settings:
     slow_after: float  #: seconds
     rollout: float  #: seconds
     max_workers: int  #: threads for sync handlers
+    max_queue_size: int  #: publishes in flight
+    spool_after: float  #: seconds
     app_is_users: bool  #: the app may have tasks of its author's
 
 
@@ -107,6 +112,20 @@ class Runtime:
         heard_by = self.subscriptions.match(event_type)
         if self.outstanding.settled(envelope.event_id, subscription, heard_by):
             self.stats.count_dispatched(event_type)
+
+    def concluded_together(self, envelopes: Sequence[Envelope]) -> None:
+        """Do what `concluded` does, for events of one subscription that were handled."""
+        if self.middleware.concluded:
+            for each in envelopes:
+                self.concluded(each, HANDLED)
+            return
+        name = envelopes[0].subscription
+        types = [each.event_type for each in envelopes]
+        heard_by = {each: self.subscriptions.match(each) for each in set(types)}
+        pairs = zip(envelopes, types, strict=True)
+        events = [(each.event_id, heard_by[event_type]) for each, event_type in pairs]
+        are_last = self.outstanding.settled_together(events, self.subscriptions.get(name))
+        self.stats.count_handled(name, len(envelopes), Counter(compress(types, are_last)))
 
 
 # The bus of each may be forgotten before.

@@ -1,6 +1,7 @@
 """Testing with the bus: fixtures' buses, assertions, a private broker, the contract suite.
 
 observed.py        ObservedEventBus: any bus, recorded; the fixture `event_bus`
+observed_outbox.py  ObservedOutbox: claims about what waits in an outbox
 assertions.py      Assertions: questions and claims about what happened on a bus
 journal.py         Journal: the record behind the assertions
 story.py           the record as text, for a test that fails

@@ -12,7 +12,9 @@ from qt_events.dead_letters.operations import DeadLetters, takes_on_look
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import OnScan
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.forwarding import Forwards
 from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.subscribing.subscription import (
     EventHandler,
     Subscription,
@@ -20,6 +22,7 @@ from qt_events.delivery.subscribing.subscription import (
 )
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.testing.assertions import Assertions
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal
@@ -62,11 +65,17 @@ class ObservedEventBus(BaseBus, Assertions):
         """Dead letters as on any bus. The test is taken to expect those that it looks at."""
         return _SeenDeadLetters(self.bus.dead_letters, self)
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        await self.bus.publish(event, mandatory=mandatory)
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
+        return await self.bus.publish(event, mandatory=mandatory)
 
-    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        self.bus.publish_sync(event, mandatory=mandatory)
+    async def forward(self, event: RawEvent) -> None:
+        """See Forwards: a relay of an outbox sends by it."""
+        if not isinstance(self.bus, Forwards):
+            raise NotSupportedError(f"{type(self.bus).__name__} has no forward()")
+        await self.bus.forward(event)
+
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> Published:
+        return self.bus.publish_sync(event, mandatory=mandatory)
 
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions

@@ -6,7 +6,15 @@ from enum import Enum
 from typing import Any, assert_never
 
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import DeadLetter, Done, Failure, GivenBack, Outcome, Retry
+from qt_events.delivery.outcome import (
+    DeadLetter,
+    Deduplicated,
+    Done,
+    Failure,
+    GivenBack,
+    Outcome,
+    Retry,
+)
 from qt_events.events.event import Event
 from qt_events.testing.journal import Journal, Publication
 
@@ -61,6 +69,8 @@ def describe_outcome(outcome: Outcome) -> str:
             return "done"
         case Done():
             return "filtered out"
+        case Deduplicated():
+            return "was handled before"
         case GivenBack(delay=delay, failure=failure):
             return f"given back for {delay:g} s ({_exception(failure)})"
         case Retry(delay=delay, failure=failure):

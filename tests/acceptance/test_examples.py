@@ -60,6 +60,8 @@ def test_every_example_is_run() -> None:
         # These two by tests/contract/test_file_backend.py
         "08_backend/file_bus.py",
         "08_backend/test_file_bus.py",
+        "09_outbox/order.py",
+        "09_outbox/shop.py",
         "example_usage.py",
     ]
 
@@ -69,6 +71,15 @@ def test_hello_in_memory() -> None:
     *handled, stats = output("01_hello_in_memory.py").splitlines()
     assert sorted(handled) == ["Ada has 3 letters", "Grace has 5 letters", "hello, Ada"]
     assert stats == "2 published, 3 delivered, 0 errors"
+
+
+def test_outbox(tmp_path: Path) -> None:
+    """An order's row and its event are one; one that is refused has neither."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "09_outbox" / "order.py")]
+    finished = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=90, cwd=tmp_path
+    )
+    assert finished.stdout == "A-1 201\nA-2 201\nA-1 409\npacked A-1 A-2\n", finished.stderr
 
 
 def test_msc_ai_to_orchestrator() -> None:

@@ -44,7 +44,9 @@ class Workers:
         for _ in range(number):
             self._names.append(f"worker-{len(self._names) + 1}")
             self._keeper.spawn(
-                self._names[-1], [*program, "worker", "--loglevel", "INFO"], self._environment
+                self._names[-1],
+                [*program, "worker", "--loglevel", "INFO"],
+                self._environment,
             )
         deadline = time.monotonic() + STARTUP
         while not all(
@@ -78,13 +80,26 @@ class Feed:
     def __init__(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
         self._process, self._output = process, output
 
+    @property
+    def printed(self) -> str:
+        return self._output.read_text(errors="replace")
+
     def result(self) -> dict[str, Any]:
         """Return the result when it ends."""
-        status = self._process.wait(REPLAY)
-        printed = self._output.read_text(errors="replace")
-        assert status == 0, printed
-        result: dict[str, Any] = json.loads(printed[printed.index("{") :])
+        assert self.status() == 0, self.printed
+        result: dict[str, Any] = json.loads(self.printed[self.printed.index("{") :])
         return result
+
+    def status(self) -> int:
+        """Return its exit status when it ends."""
+        return self._process.wait(REPLAY)
+
+    def until_told(self, words: str) -> None:
+        deadline = time.monotonic() + STARTUP
+        while words not in self.printed:
+            assert self._process.poll() is None, self.printed
+            assert time.monotonic() < deadline, self.printed
+            time.sleep(0.05)
 
     def kill(self) -> None:
         self._process.kill()
@@ -93,11 +108,18 @@ class Feed:
 
 def until_day(number: int, database: str) -> None:
     """Wait until the feed has published `number` days."""
-    store, deadline = Store(database), time.monotonic() + STARTUP
-    while len(asyncio.run(store.prices.between(None, date.max))) < number:
+    deadline = time.monotonic() + STARTUP
+    while days_fed(database) < number:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    store.dispose()
+
+
+def days_fed(database: str) -> int:
+    store = Store(database)
+    try:
+        return len(asyncio.run(store.prices.between(None, date.max)))
+    finally:
+        store.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +163,36 @@ def test_as_many_workers_as_one_likes_end_where_memory_ends(
     result = workers.begin().result()
     assert result == {name: in_memory[name] for name in result}
     assert result["trades"] > 0
+
+
+def test_the_feed_begins_when_workers_have_declared_all_subscriptions(
+    workers: Workers, in_memory: dict[str, Any], database: str
+) -> None:
+    """Started first, it says what it waits for, and publishes nothing until then."""
+    feed = workers.begin()
+    feed.until_told(
+        "waiting for a worker that declares meta_strategy_controller.on_market_closed, "
+    )
+    assert days_fed(database) == 0
+    workers.start(1)
+    feed.until_told("all subscriptions are declared: the feed begins")
+    result = feed.result()
+    assert result == {name: in_memory[name] for name in result}
+
+
+def test_a_feed_that_nobody_hears_ends_with_3_and_names_whom_it_waited_for(
+    workers: Workers, database: str
+) -> None:
+    """The database is left to the next feed."""
+    feed = workers.begin("--wait", "1")
+    assert feed.status() == 3
+    last = feed.printed.splitlines()[-1]
+    assert re.search(
+        r"no worker has declared meta_strategy_controller\.on_market_closed, .+ and \d+ more", last
+    )
+    store = Store(database)
+    assert asyncio.run(store.is_empty())
+    store.dispose()
 
 
 def test_workers_that_are_killed_change_nothing(

@@ -34,6 +34,10 @@ COMMANDS = {
         f"history {each}"
         for each in ("export", "list", "prune", "record", "show", "stats", "trace", "upgrade")
     ),
+    "outbox",
+    *(f"outbox {each}" for each in ("list", "relay", "retry", "stats", "upgrade")),
+    "spool",
+    *(f"spool {each}" for each in ("list", "retry", "stats")),
     "replay",
     "rerun",
     "topology",
@@ -206,6 +210,7 @@ def test_the_program_has_its_help(user: Environment, command: str) -> None:
         ("topology declare", "give --app MODULE (or QT_APP): the module whose attribute `app` is"),
         ("topology show", "give --url amqp://user:password@host:port/vhost (or QT_BROKER_URL)"),
         ("dead-letters list", "give --url amqp://user:password@host:port/vhost"),
+        ("outbox relay", "give --store URL (or QT_OUTBOX), the database of your rows"),
         ("worker --app json", "there is no Celery app in 'json': it has to be an attribute `app`"),
     ],
 )

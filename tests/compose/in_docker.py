@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(FEED + 900)
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Return the project, up with three workers, the feed and Flower."""
+    """Return the project, up with the feed, Flower and three workers, one of them held back."""
     try:
         logger.info("%s", check_engine())
     except DockerError as error:
@@ -46,7 +46,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         opened.down()
         try:
             started = time.monotonic()
-            opened.first_words = opened.run(*UP, "--build")
+            opened.first_words = opened.run("build")
+            opened.run(*UP, "worker")
+            # Before it can have connected.
+            docker("kill", "--signal=STOP", opened.containers("worker")[0]["Id"])
+            opened.run(*UP)
             logger.info("up after %.0f s", time.monotonic() - started)
             yield opened
         finally:
@@ -109,11 +113,14 @@ def test_the_image_is_built_once(project: Project) -> None:
     assert len({each["Image"] for name in PROGRAMS for each in project.containers(name)}) == 1
 
 
-def test_the_feed_starts_when_every_worker_is_healthy(project: Project) -> None:
-    assert project.health("worker") == ["healthy"] * WORKERS
-    assert project.one("feed")["State"]["StartedAt"] > max(
-        each["State"]["StartedAt"] for each in project.containers("worker")
-    )
+def test_the_feed_begins_when_all_is_declared_and_one_worker_is_held_back(
+    project: Project,
+) -> None:
+    """The other two have declared every subscription."""
+    until_day(1, project)
+    assert project.health("worker").count("healthy") == WORKERS - 1
+    docker("kill", "--signal=CONT", project.containers("worker")[0]["Id"])
+    until(lambda: project.health("worker") == ["healthy"] * WORKERS, "all are healthy")
 
 
 def test_an_unchanged_up_with_build_recreates_nothing(project: Project) -> None:

@@ -17,6 +17,7 @@ from qt_events.testing.ledger import FOLDER, Account, Ledger
 from tests.support.channels import depth
 from tests.support.fleet.fleet import StartedWorker
 from tests.support.fleet.forks import ForkingKeeper
+from tests.support.fleet.readiness import ready_note
 from tests.support.waiting import until
 
 _APPS = Path(__file__).parent / "apps"
@@ -77,7 +78,7 @@ class Rig:
 
     async def until_ready(self, worker: StartedWorker) -> None:
         """Wait until it consumes; fail with its output if it ends instead."""
-        note = self.ledger.folder / f"ready-{worker.pid}"
+        note = ready_note(self.ledger, worker.pid)
         await until(
             lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready"
         )

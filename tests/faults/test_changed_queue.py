@@ -95,7 +95,7 @@ async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str)
     workers = [await rig.worker(ready=False, program=program) for program in (WORKER, SHORT_FORM)]
     bus = rig.bus()
     bus.subscribe("load.#", nothing, name="on_loop")
-    acts: tuple[Callable[[], Awaitable[None]], ...] = (
+    acts: tuple[Callable[[], Awaitable[object]], ...] = (
         bus.run_forever,
         lambda: bus.publish(numbered(0)),
         lambda: bus.publish(numbered(0)),

@@ -4,13 +4,17 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import amqp
 import pytest
 
-from qt_events import CeleryEventBus, Event, Fate, RawEvent, RetryPolicy
+from qt_events import CeleryEventBus, Event, Fate, FateOutcome, RawEvent, RetryPolicy
+from qt_events.delivery.telling.fates import columns_of
 from qt_events.events.cloudevents import CONTENT_TYPE
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.fates import FateChannel
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
@@ -90,6 +94,30 @@ async def test_all_that_ended_is_told_when_the_worker_stops(make_bus: MakeBus) -
         event = await published(bus)
     async with bus:
         await until(lambda: heard.of(event) == ["done"])
+
+
+async def test_what_was_told_is_confirmed_before_the_connection_ends(
+    make_bus: MakeBus,
+) -> None:
+    """RabbitMQ may lose what is not, even if the connection ends in an orderly way."""
+    bus = make_bus()
+    bus.listen_to_fates(Heard(), name="history")
+    await bus.declarations.made()
+    fate = Fate(
+        "1", "/here", "order.placed", 1, datetime.now(UTC), FateOutcome.DONE, subscription="desk"
+    )
+    told, confirmed = [("desk", columns_of([fate]))] * 20, set[int]()
+    with visiting(for_errands(bus.app)) as connection:
+        channel = FateChannel(connection, bus.topology.fates)
+        raw = connection.channels[max(connection.channels)]
+
+        def note(tag: int, multiple: bool) -> None:
+            confirmed.update(range(1, tag + 1) if multiple else [tag])
+
+        raw.events["basic_ack"].add(note)
+        assert channel.tell(told)
+        channel.close()
+        assert len(confirmed) == len(told)
 
 
 async def test_a_replay_needs_nobody_to_serve_the_subscription_here(make_bus: MakeBus) -> None:

@@ -9,7 +9,7 @@ import amqp
 import pytest
 from amqp.exceptions import AccessRefused
 
-from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
+from qt_events import CeleryEventBus, Event, Published, PublishRefusedError, TopologyError
 from qt_events.rabbitmq.connection.broker_version import BrokerVersion
 from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.operating.management import ManagementApi
@@ -51,7 +51,7 @@ async def test_a_producer_cannot_publish_anothers_type_and_its_other_publishes_g
         )
     for event_type, result in zip(types, results, strict=True):
         if event_type == "ranking.updated":
-            assert result is None
+            assert result is Published.CONFIRMED
         else:
             assert isinstance(result, PublishRefusedError)
             assert event_type in str(result)

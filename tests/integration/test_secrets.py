@@ -38,6 +38,8 @@ ENDING = {
     *(f"topology {each}" for each in ("move", "take-over", "unbind")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
     *(f"history {each}" for each in ("export", "list", "prune", "show", "stats", "trace")),
+    *(f"outbox {each}" for each in ("list", "retry", "stats", "upgrade")),
+    *(f"spool {each}" for each in ("list", "stats", "retry")),
     "history upgrade", "replay", "rerun", "run", "feed", "analytics",
 }  # fmt: skip
 
@@ -52,6 +54,7 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
         "QT_BROKER_URL": url,
         "QT_DATABASE_URL": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
         "QT_HISTORY": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
+        "QT_OUTBOX": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
         "DISCORD_WEBHOOK_URL": f"https://127.0.0.1:1/api/webhooks/1/{quote(PASSWORD, safe='')}",
         "FLOWER_BROKER_API": f"{api}/api/",
         "FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}",
@@ -188,7 +191,7 @@ async def test_no_command_at_work_tells_a_secret(
     administrator = {"password": PASSWORD, "tags": "administrator"}
     broker.management._request("PUT", f"/users/{USER}", administrator)  # noqa: SLF001  # nobody else needs one
     secrets = secrets_at(flower_fleet.url, broker.management_url)
-    secrets |= {"QT_DATABASE_URL": database, "QT_HISTORY": database}
+    secrets |= dict.fromkeys(("QT_DATABASE_URL", "QT_HISTORY", "QT_OUTBOX"), database)
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
     worker = flower_fleet.spawn(
         "serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG"
@@ -250,7 +253,8 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
 
 def named(call: list[str]) -> str:
     """Return the words of a call that name its command."""
-    return " ".join(call[1:3] if call[1] in {"topology", "dead-letters", "history"} else call[1:2])
+    groups = {"topology", "dead-letters", "history", "outbox", "spool"}
+    return " ".join(call[1:3] if call[1] in groups else call[1:2])
 
 
 def arguments_of(pid: int) -> str:
@@ -310,6 +314,7 @@ GOING_ON: dict[str, Callable[..., object]] = {
     "flower": test_workers_and_flower_at_work_tell_no_secret,
     "fleet": test_a_fleet_tells_no_secret,
     "history record": test_no_command_tells_a_secret,
+    "outbox relay": test_no_command_tells_a_secret,
 }
 
 

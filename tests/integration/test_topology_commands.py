@@ -114,6 +114,7 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         "served": False,
         "undeclared": [],
         "renamed_to": None,
+        "old": None,
     }
     wanted = {
         "desk": {**expected, "queues": ["qt.sub.desk"], "patterns": ["order.*"]},

@@ -27,7 +27,7 @@ from qt_events.testing.broker.management import Management
 from tests.integration.run_forever.hosting import Handler, running
 from tests.integration.test_register import bindings, has_unbound, register
 from tests.support.buses import MakeBus
-from tests.support.channels import channel_to, depth
+from tests.support.channels import channel_to, depth, until_depths
 from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
@@ -202,8 +202,8 @@ async def left_behind(make_bus: MakeBus, amqp_url: str) -> list[Event[Any]]:
         channel.exchange_declare("strange", "fanout", durable=True, auto_delete=False)
         channel.queue_bind(f"qt.sub.{FORMER}", "strange", "")
         channel.basic_publish(amqp.Message("{}"), "strange", "order.forged")
-    await until_told(lambda: depth(amqp_url, f"qt.sub.{FORMER}") == 5)
-    await until_told(lambda: depth(amqp_url, f"qt.quarantine.{FORMER}") == 1)
+    queues = (f"qt.sub.{FORMER}", f"qt.quarantine.{FORMER}")
+    await until_depths(amqp_url, dict(zip(queues, (5, 1), strict=True)))
     return events
 
 

@@ -9,13 +9,14 @@ from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
 from qt_events.rabbitmq.messages.properties import Content
+from qt_events.rabbitmq.operating.undeclared import undeclared
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import Broker
 from tests.integration.guarded import Guarded
 from tests.support.waiting import until_told
 from tests.unit.workers.harness import MONDAY
 from workers.events import MarketClosedEvent
-from workers.publishers import components
+from workers.publishers import components, lasting_subscriptions
 from workers.store import Store
 
 # RabbitMQ starts, two commands run, and ninety queues are declared.
@@ -95,3 +96,9 @@ async def test_with_these_rights_opprank_does_its_work(trader: Guarded, tmp_path
     with trader.channel("feed") as channel:
         raw = channel.basic_get(trader.name("sub.market_feed.on_market_analyzed"))
     assert raw.delivery_info["routing_key"] == "opportunities.analyzed"
+
+
+def test_the_feeds_look_for_others_queues_needs_no_right(trader: Guarded) -> None:
+    """RabbitMQ from 4.3 on refuses it, and the feed begins all the same."""
+    with trader.bus("feed") as bus:
+        assert undeclared(bus, lasting_subscriptions()) == []

@@ -17,6 +17,7 @@ from tests.faults.rig import HELD, PREFORK, Rig
 from tests.faults.wall_clock import WallClock
 from tests.support.faketime import installed_faketime
 from tests.support.fleet.fleet import StartedWorker, children
+from tests.support.fleet.readiness import ready_note
 
 # Seconds: short, so that silence is noticed within the run
 HEARTBEAT = 3
@@ -116,10 +117,7 @@ class SoakFleet:
                 await asyncio.sleep(_LOOK)
 
     def _is_ready(self, worker: StartedWorker) -> bool:
-        return (
-            worker.process.poll() is None
-            and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
-        )
+        return worker.process.poll() is None and ready_note(self.rig.ledger, worker.pid).exists()
 
     async def _keep_alive(self) -> None:
         """Start a worker wherever one has ended, as an init system does."""

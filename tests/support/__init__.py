@@ -8,8 +8,10 @@ buses.py        MakeBus: buses that are closed with their test
 memory_folder.py  temporary files in memory, where there is room
 fleet/          worker processes, remote control, Flower
 contract/       the contract suite's backends of this project
-starts.py       processes that record, and serve newcomers
 stored.py       events and fates as a history keeps them, made for tests
+outbox_load.py  orders for relays that are killed, and what became of them
+starts.py       a recorder for newcomers, and their old events
+shop.py         a shop with a table of orders and an outbox
 conversations.py  a conversation and its fates, made for tests
 history_load.py  events for recorders that are killed, and what became of them
 chromium.py     a headless Chromium of one's own

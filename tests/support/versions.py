@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "versions"
 LIBRARIES = ("celery", "kombu", "amqp", "pydantic")
 TESTS = ("tests/unit", "tests/contract")
-_EXTRAS = ".[chart,dev,flower,history,postgresql,trader]"
+_EXTRAS = ".[chart,dev,flower,history,outbox,postgresql,trader]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from itertools import chain, islice
+from itertools import chain
 from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar
@@ -83,7 +83,9 @@ class BatchLane(Lane[T]):
     def start(self, loop: asyncio.AbstractEventLoop, context: Any) -> None:
         """See Lane."""
         self._is_hurried = False
-        super().start(loop, context)
+        self._loop, self._context = loop, context
+        # One worker gathers all that waits.
+        self._hire()
 
     def pause(self) -> None:
         """See Lane. What was gathered waits again."""
@@ -184,9 +186,7 @@ class BatchLane(Lane[T]):
             added = list(waiting)
             waiting.clear()
         else:
-            added = list(islice(waiting, room))
-            for _ in added:
-                waiting.popleft()
+            added = [waiting.popleft() for _ in range(room)]
         if added:
             is_first = not self._gathered
             self._gathered += added

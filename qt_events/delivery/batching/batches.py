@@ -5,7 +5,7 @@ cancellations and the end of a run it does here, too. See docs/adr/034.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from functools import partial
@@ -114,12 +114,13 @@ _UNDECIDED = _Undecided()
 async def deliver_batch(
     events: Sequence[Any],
     subscription: Subscription,
-    attempts: Sequence[int],
+    attempts: Iterable[int],
     *,
     executor: Executor | None = None,
     watch: Watch | None = None,
     slow_after: float = SLOW_AFTER,
     middleware: MiddlewareStack | None = None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Call the handler with a list of the events, and return the outcome of each.
 
@@ -128,9 +129,10 @@ async def deliver_batch(
     Args:
         events: at least one.
         subscription: the batch subscription to deliver them to.
-        attempts: number of the attempt of each, from 1.
+        attempts: number of the attempt of each, from 1; looked at after an error alone.
         executor, watch, slow_after: as of `deliver`.
         middleware: its around_batch are called around the handler.
+        on_wait: called if the handler waits for something.
 
     Raises:
         asyncio.CancelledError, UnjudgedError: as of `deliver`; none of the events has an outcome.
@@ -146,11 +148,12 @@ async def deliver_batch(
         called = within(around, subscription, 1, executor, call)
     else:
         called = copy(subscription)
-        called.handler = call
+        called.called = call
     called.when, called.raw, called.retry = None, False, _UNDECIDED
     try:
         begun = begin(_NO_EVENT, called, 1, executor, watch, slow_after)
         if not isinstance(begun, Outcome):
+            on_wait()
             await begun
     except _NotDecidedError as failed:
         return _decided(events, subscription, attempts, failed.error)
@@ -175,7 +178,7 @@ def asked(
         return None
     view = copy(subscription)
     # Turned round, for a handler that has ended is logged.
-    view.when, view.handler, view.is_async = partial(_refuses, subscription.when), _nothing, False
+    view.when, view.called, view.is_async = partial(_refuses, subscription.when), _nothing, False
     outcome = begin(event, view, attempt, None, watch, SLOW_AFTER)
     if outcome is SKIPPED:
         return None
@@ -193,9 +196,10 @@ def _nothing(_: Event[Any]) -> None: ...
 
 
 def _decided(
-    events: Sequence[Any], subscription: Subscription, attempts: Sequence[int], error: BaseException
+    events: Sequence[Any], subscription: Subscription, numbers: Iterable[int], error: BaseException
 ) -> list[Outcome]:
     """Have the policy decide for each event that failed."""
+    attempts = list(numbers)
     if isinstance(error, BatchFailed):
         failures = error.failures
         keys = [((event.source, event.id), event.id) for event in events]

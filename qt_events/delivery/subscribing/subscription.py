@@ -11,6 +11,7 @@ from typing import Any
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscribing.starting import NOW, Start, checked_start
+from qt_events.delivery.transacting.inbox import InboxOnBus, checked_inbox
 from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidHandlerError,
@@ -94,6 +95,10 @@ class Subscription:
     raw: bool = False
     #: The event that it begins with, decided once: when it first comes to stand.
     start: Start = NOW
+    #: Keeps an event that was handled from its handler.
+    inbox: InboxOnBus | None = None
+    #: Called with each event: the handler, or the inbox around it.
+    called: EventHandler = field(init=False, repr=False)
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
@@ -123,11 +128,17 @@ class Subscription:
             if not isinstance(value := getattr(self, option), bool):
                 raise InvalidOptionError(f"{whose}: {option}={value!r} must be True or False")
         checked_start(whose, self.start, broadcast=self.broadcast)
+        checked_inbox(whose, self.inbox, broadcast=self.broadcast, batch=self.batch)
         self.is_held_back = self.start != NOW
         self.is_async = is_async(self.handler)
+        self.called = self._in_inbox(self.handler)
+
+    def _in_inbox(self, handler: EventHandler) -> EventHandler:
+        return handler if self.inbox is None else self.inbox.around(self.name, handler)
 
     def become(self, other: "Subscription") -> None:
         """Take over handler, predicate and policy; what lanes and queues know stays."""
+        self.called = self._in_inbox(other.handler)
         self.handler, self.when, self.retry = other.handler, other.when, other.retry
         self.is_async = other.is_async
 
@@ -171,6 +182,7 @@ class SubscriptionOptions:
     within: float | None = None
     raw: bool | None = None
     start: Start | None = None
+    inbox: InboxOnBus | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""
@@ -309,14 +321,14 @@ def _is_generator(function: object) -> bool:
     )
 
 
-def must_have_run(subscription: Subscription, result: object) -> None:
+def must_have_run(handler: object, result: object) -> None:
     """Raise InvalidHandlerError if a handler returned something that is still to be run."""
     if isinstance(result, _UNRUN):
         if isinstance(result, types.CoroutineType):
             # Else Python warns of it later, without the place.
             result.close()
         raise InvalidHandlerError(
-            f"{subscription.handler!r} returned {result!r}, which nobody runs: the event was not "
+            f"{handler!r} returned {result!r}, which nobody runs: the event was not "
             "handled; await it, iterate it or call it in the handler"
         )
 

@@ -3,11 +3,10 @@
 import logging
 import os
 import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
+from time import time_ns
 from typing import Any, Protocol, runtime_checkable
 
 from qt_events.delivery.middleware import Attempt
@@ -19,7 +18,15 @@ from qt_events.delivery.subscribing.subscription import (
     validate_handler,
 )
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
-from qt_events.delivery.telling.fates import Fate, by_subscription, ending_of, fates_in, type_of
+from qt_events.delivery.telling.fates import (
+    LONGEST_IDENTITY,
+    Columns,
+    Fate,
+    ending_of,
+    fates_in,
+    type_of,
+    warn_of_too_long,
+)
 from qt_events.errors import InvalidPatternError
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import routing_key
@@ -62,54 +69,96 @@ class TellsFates(Protocol):
         """
 
 
-BATCH = 500  #: fates that are told together, at most
+_WIDTH = 9  # values that are kept of a fate
 MOST = 10_000  #: fates that wait to be told, at most
+FULL = MOST // 2  #: fates that wait no longer for others
 
 
 class WaitingFates:
     """AttemptObserver that keeps fates until they are told. Safe from any thread.
 
-    `wake` is called with the number that waits, when that is 1 or BATCH. Where MOST wait, further
+    `wake` is called with the number that waits, when that is 1 or FULL. Where MOST wait, further
     ones are dropped and counted.
     """
 
     def __init__(self, subscriptions: Subscriptions, wake: Callable[[int], object]) -> None:
-        self._subscriptions, self._wake = subscriptions, wake
-        self._waiting: deque[Fate] = deque()
-        self.dropped = 0
+        self._find, self._wake = subscriptions.get, wake
+        # _WIDTH values for each: objects that wait would have the interpreter look for garbage.
+        self._waiting: list[Any] = []
+        self.dropped = self._too_long = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) // _WIDTH
 
     def concluded(self, attempt: Attempt) -> None:
         """Keep the fate of an attempt, unless it is of a subscription that tells none."""
-        subscription = self._subscriptions.get(attempt.subscription)
-        if subscription is None or subscription.tells_fates:
-            self.add(fate_of(attempt))
-
-    def add(self, fate: Fate) -> None:
-        """Keep a fate."""
-        count = len(self._waiting)
-        if count >= MOST:
-            self.dropped += 1
+        name, waiting = attempt.subscription, self._waiting
+        subscription = self._find(name)
+        if subscription is not None and not subscription.tells_fates:
             return
-        self._waiting.append(fate)
-        if count in {0, BATCH - 1}:
-            self._wake(count + 1)
+        count, own, source = len(waiting) // _WIDTH, attempt.event_id, attempt.event_source
+        if len(own) + len(source) > LONGEST_IDENTITY:
+            self._too_long += 1
+        elif count >= MOST:
+            self.dropped += 1
+        else:
+            # One call, which no other thread comes between.
+            waiting.extend((
+                own, source, attempt.event_type, attempt.number, time_ns(), attempt.outcome,
+                attempt.seconds, attempt.replayed, name,
+            ))  # fmt: skip
+            if not count or count == FULL - 1:
+                self._wake(count + 1)
 
-    def take(self) -> list[Fate]:
-        """Remove and return all that wait now."""
-        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def take(self) -> dict[str, Columns]:
+        """Remove and return all that wait now, by subscription."""
+        if count := self._too_long:
+            self._too_long -= count
+            warn_of_too_long(count)
+        size = len(self._waiting)
+        taken = self._waiting[:size]
+        del self._waiting[:size]
+        names = taken[_WIDTH - 1 :: _WIDTH]
+        if len(set(names)) <= 1:
+            return {name: _columns(taken) for name in names[:1]}
+        parts: dict[str, list[Any]] = {}
+        for n, name in enumerate(names):
+            parts.setdefault(name, []).extend(taken[n * _WIDTH : (n + 1) * _WIDTH])
+        return {name: _columns(part) for name, part in parts.items()}
 
 
-def of_subscriptions(fates: Iterable[Fate]) -> Iterator[tuple[str, list[Fate]]]:
-    """Yield fates as they are told: those of one subscription, at most BATCH, in their order.
+def _columns(taken: list[Any]) -> Columns:
+    """Return fates of one subscription as they travel."""
+    ids, sources, types, numbers, times, outcomes, seconds, replayed, _ = (
+        taken[n::_WIDTH] for n in range(_WIDTH)
+    )
+    ends = [ending_of(each) for each in outcomes]
+    return {
+        "event_id": ids,
+        "event_source": sources,
+        "event_type": types,
+        "attempt": numbers,
+        "at": [each // 1000 for each in times],
+        "outcome": [each.outcome for each in ends],
+        "seconds": seconds,
+        "reason": [each.reason for each in ends],
+        "message": [each.message for each in ends],
+        "delay": [each.delay for each in ends],
+        "replayed": replayed,
+    }
+
+
+def number_of(told: Mapping[str, Columns]) -> int:
+    """Return the number of fates."""
+    return sum(len(each["event_id"]) for each in told.values())
+
+
+def topics_of(told: Mapping[str, Columns]) -> Iterator[tuple[str, Columns]]:
+    """Yield fates by subscription, as they are told.
 
     Nobody can be told of a subscription whose name has an empty word: that is no topic.
     """
-    for name, of_one in by_subscription(fates).items():
-        for start in range(0, len(of_one) if is_topic(name) else 0, BATCH):
-            yield name, of_one[start : start + BATCH]
+    return ((name, fates) for name, fates in told.items() if is_topic(name))
 
 
 @lru_cache
@@ -123,23 +172,11 @@ def is_topic(subscription: str) -> bool:
     return True
 
 
-def fate_of(attempt: Attempt) -> Fate:
+def fates_of(attempt: Attempt) -> dict[str, Columns]:
     """Return the fate of an attempt that has ended just now."""
-    ending = ending_of(attempt.outcome)
-    return Fate(
-        attempt.event_id,
-        attempt.event_source,
-        attempt.event_type,
-        attempt.number,
-        datetime.now(UTC),
-        ending.outcome,
-        attempt.seconds,
-        ending.reason,
-        ending.message,
-        ending.delay,
-        attempt.replayed,
-        attempt.subscription,
-    )
+    waiting = WaitingFates(Subscriptions(), lambda _: None)
+    waiting.concluded(attempt)
+    return waiting.take()
 
 
 def this_worker() -> str:

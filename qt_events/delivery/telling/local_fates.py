@@ -1,23 +1,30 @@
 """LocalFates: fates inside one process, told to its own listeners, at most a loop's turn late."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
-from qt_events.delivery.telling.fate_telling import WaitingFates, of_subscriptions, this_worker
-from qt_events.delivery.telling.fates import Fate, encode_fates, type_of
+from qt_events.delivery.telling.fate_telling import WaitingFates, this_worker, topics_of
+from qt_events.delivery.telling.fates import (
+    Columns,
+    Fate,
+    by_subscription,
+    messages_of,
+    type_of,
+)
 from qt_events.delivery.waiting.capacity import Capacity
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 
 
-def events_of(fates: Iterable[Fate]) -> Iterator[Event[Any]]:
+def events_of(told: Mapping[str, Columns]) -> Iterator[Event[Any]]:
     """Yield events that tell these fates."""
-    for name, batch in of_subscriptions(fates):
-        yield decode(encode_fates(name, batch, this_worker()), type_of(name))
+    for name, fates in topics_of(told):
+        for body in messages_of(name, fates, this_worker()):
+            yield decode(body, type_of(name))
 
 
 class LocalFates:
@@ -50,8 +57,11 @@ class LocalFates:
     def tell(self, fates: Iterable[Fate]) -> None:
         """Tell these fates. While nobody listens, they are not even made."""
         if self._listeners:
-            for event in events_of(fates):
-                self._hand(event, self._listeners)
+            self._tell(by_subscription(fates))
+
+    def _tell(self, told: Mapping[str, Columns]) -> None:
+        for event in events_of(told):
+            self._hand(event, self._listeners)
 
     def _wake(self, count: int) -> None:
         if count == 1:
@@ -62,7 +72,7 @@ class LocalFates:
             self._tell_waiting()
 
     def _tell_waiting(self) -> None:
-        self.tell(self._waiting.take())
+        self._tell(self._waiting.take())
 
     def _tell_last(self) -> None:
         try:

@@ -1,14 +1,18 @@
 """Capacity: the number of events that a bus may hold, and the line of those who wait."""
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import repeat
 from time import monotonic
 
 from qt_events.event_loop import running_loop
+
+logger = logging.getLogger("qt_events")
 
 #: Seconds from which a publish counts as waiting.
 LATE = 1.0
@@ -31,11 +35,13 @@ class Capacity:
     appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
     places, the line, and the waiters for an empty bus.
 
-    `on_late` is called when somebody has waited for LATE seconds, at most every ten seconds.
+    Somebody who has waited for LATE seconds is logged, at most every ten seconds.
     """
 
-    def __init__(self, size: int, on_late: Callable[[], None] = lambda: None) -> None:
-        self.size, self._on_late, self._silent_until = size, on_late, 0.0
+    def __init__(self, size: int) -> None:
+        self.size, self._silent_until = size, 0.0
+        #: Describes the subscription that holds others up.
+        self.slowest: Callable[[], str] = str
         #: Called whenever somebody begins to wait.
         self.on_full: Callable[[], None] = lambda: None
         # Places made so far; more than `size` only while so many are taken.
@@ -60,6 +66,11 @@ class Capacity:
         with self._lock:
             before = monotonic() - LATE
             return sum(place.since <= before for place in self._line)
+
+    def describe(self) -> str:
+        """Describe a full bus, and the subscription that holds others up, for errors and log."""
+        held = f"{self.taken} events are held (max_queue_size={self.size})"
+        return f"{held}; {self.slowest() or 'all wait for a retry'}"
 
     def has_line(self) -> bool:
         """Tell whether anybody waits for a place."""
@@ -125,6 +136,17 @@ class Capacity:
             with self._lock:
                 self._look_again()
 
+    def leave_together(self, number: int) -> None:
+        """Give places back, as `leave` does with one."""
+        too_many = min(number, max(0, self._made - self.size))
+        for _ in range(too_many):
+            self._leave_one_too_many()
+        self._free.extend(repeat(None, number - too_many))
+        # In this order, as there.
+        if self._line or (self._until_empty and not self.taken):
+            with self._lock:
+                self._look_again()
+
     def _leave_one_too_many(self) -> None:
         with self._lock:
             if self._made > self.size:
@@ -156,7 +178,8 @@ class Capacity:
         now = monotonic()
         if now >= self._silent_until:
             self._silent_until = now + _REPORT_EVERY
-            self._on_late()
+            message = "publishes have waited for more than %g s: %s"
+            logger.warning(message, LATE, self.describe())
 
     def _stand_in_line(self) -> _Place:
         """Return a future that is done once its place is taken."""

@@ -9,7 +9,9 @@ from qt_events.delivery.telling.fates import Fate, FateOutcome
 #: Another attempt follows.
 RETRYING = frozenset({FateOutcome.RETRIED, FateOutcome.GIVEN_BACK})
 #: The subscription needs it no more.
-SETTLED = frozenset({FateOutcome.DONE, FateOutcome.FILTERED})
+SETTLED = frozenset({FateOutcome.DONE, FateOutcome.FILTERED, FateOutcome.DEDUPLICATED})
+#: Its handler has returned, now or before.
+HANDLED = frozenset({FateOutcome.DONE, FateOutcome.DEDUPLICATED})
 
 #: No attempt; the next one is the first of another delivery.
 BY_OPERATOR = frozenset({FateOutcome.SENT_BACK, FateOutcome.DISCARDED})
@@ -33,7 +35,7 @@ class Story:
     @property
     def is_handled(self) -> bool:
         """Tell whether a handler has returned."""
-        return any(each.outcome == FateOutcome.DONE for each in self.fates)
+        return any(each.outcome in HANDLED for each in self.fates)
 
     @property
     def is_settled(self) -> bool:

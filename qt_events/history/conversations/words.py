@@ -35,6 +35,8 @@ def state(story: Story, now: datetime) -> str:
             text = f"handled it{_number(last)}{_took(last)}"
         case FateOutcome.FILTERED:
             text = "filtered it out"
+        case FateOutcome.DEDUPLICATED:
+            text = "got it again and had handled it before"
         case FateOutcome.RETRIED | FateOutcome.GIVEN_BACK:
             text = _waits(story, now)
         case FateOutcome.DEAD:

@@ -5,26 +5,26 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters.scan import OnProgress, Pace, Progress, to_its_end
 from qt_events.delivery.redelivering import Redelivers
-from qt_events.errors import DecodeError, NotSupportedError, QtEventsError
+from qt_events.errors import NotSupportedError, QtEventsError
 from qt_events.event_loop import running_loop
 from qt_events.events.attributes import checked_text
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import RoutingIndex, overlap
-from qt_events.history.errors import UnheardPatternError
+from qt_events.history.errors import ReplayTakenOverError, UnheardPatternError
 from qt_events.history.replaying.replay_request import ReplayRequest, ReplayState
 from qt_events.history.store import Store, every_page
 from qt_events.history.where import Where
 
 logger = logging.getLogger("qt_events")
 
-#: Most events that are sent again after a kill. Half of them are sent at once, while the bookmark
-#: behind the other half is kept.
-BATCH = 100
+#: Most events that are sent again after a kill. Half of them are sent while the other half is
+#: confirmed and the bookmark behind it is kept.
+BATCH = 500
 
 
 class Replayed(NamedTuple):
@@ -42,7 +42,9 @@ class Replayed(NamedTuple):
     unreadable: int
 
 
-class _Batch(NamedTuple):
+class _Half(NamedTuple):
+    """Half of a batch; one without events says how far the search has come."""
+
     sequence: int
     heard: list[RawEvent]
     unheard: int
@@ -78,7 +80,7 @@ async def replay(
         try:
             await run.to_the_end(is_heard)
         except QtEventsError as error:
-            if not dry_run:
+            if not (dry_run or isinstance(error, ReplayTakenOverError)):
                 error.add_note(
                     f"{state.sent:,} events were sent; begun again with replay_id={replay_id!r} "
                     "(--resume) it goes on"
@@ -142,37 +144,49 @@ class _Run:
         self._store, self._bus, self._state, self._pace = store, bus, state, pace
         self._on_progress, self._dry_run = on_progress, dry_run
         self._total = 0
+        self._in_flight = list[tuple[_Half, asyncio.Task[int]]]()
 
     async def to_the_end(self, is_heard: Callable[[str], object]) -> None:
         request = self._state.request
         # Conditions on the payload are not counted: that would read everything twice.
         if not request.where:
             self._total = await asyncio.to_thread(self._store.count, request.which)
-        # Known from now on, even if it is killed in its first batch.
-        await self._keep_bookmark()
+        # Known from now on, even if it is killed in its first batch; an earlier run ends.
+        if not self._dry_run:
+            await asyncio.to_thread(self._store.keep_bookmark, self._state.bookmark())
         try:
             await self._take_all(self._pages(is_heard))
-        except BaseException:
+        finally:
             # What was sent so far is not sent again.
-            await to_its_end(self._keep_bookmark())
-            raise
+            await to_its_end(self._settle_all())
         self._state.is_finished = True
         await self._keep_bookmark()
 
-    async def _take_all(self, pages: Iterator[list[_Batch]]) -> None:
-        """Take a page's batches one after the other, while the next page is read."""
-        reading = running_loop().create_task(asyncio.to_thread(next, pages, None))
+    async def _take_all(self, pages: Iterator[list[_Half]]) -> None:
+        """Send each half of a batch while the one before it is confirmed, and a page is read."""
+        loop = running_loop()
+        reading = loop.run_in_executor(None, next, pages, None)
         try:
-            while (batches := await reading) is not None:
-                reading = running_loop().create_task(asyncio.to_thread(next, pages, None))
-                for batch in batches:
-                    await self._pace.turn(len(batch.heard))
-                    await to_its_end(self._take(batch))
-        finally:
-            reading.cancel()
+            while (halves := await asyncio.shield(reading)) is not None:
+                reading = loop.run_in_executor(None, next, pages, None)
+                for half in halves:
+                    await self._pace.turn(len(half.heard))
+                    self._in_flight.append((half, loop.create_task(self._send(half.heard))))
+                    if len(self._in_flight) > 1:
+                        await to_its_end(self._settle())
+        except BaseException as error:
+            await self._leave(reading, error)
+            raise
 
-    def _pages(self, is_heard: Callable[[str], object]) -> Iterator[list[_Batch]]:
-        """Yield what is left. A batch without events says how far the search has come."""
+    async def _leave(self, reading: "asyncio.Future[Any]", why: BaseException) -> None:
+        """Await the page that is being read. Nobody else asks for its error after another one."""
+        await asyncio.wait([reading])
+        if (error := reading.exception()) not in {None, why}:
+            message = "the replay %r ends, and its next page could not be read either: %s"
+            logger.warning(message, self._state.replay_id, error)
+
+    def _pages(self, is_heard: Callable[[str], object]) -> Iterator[list[_Half]]:
+        """Yield what is left."""
         request, size = self._state.request, max(1, min(BATCH, self._pace.at_once) // 2)
         where, last = Where.parse(*request.where), self._state.last
         for page in every_page(self._store, request.which, after=self._state.sequence):
@@ -180,42 +194,56 @@ class _Run:
             parts = [found[begin : begin + size] for begin in range(0, len(found), size)]
             heard = [[each.event for each in part if is_heard(each.event.type)] for part in parts]
             yield [
-                _Batch(part[-1].sequence, events, len(part) - len(events))
+                _Half(part[-1].sequence, events, len(part) - len(events))
                 for part, events in zip(parts, heard, strict=True)
-            ] or [_Batch(min(page[-1].sequence, last), [], 0)]
+            ] or [_Half(min(page[-1].sequence, last), [], 0)]
             if page[-1].sequence >= last:
                 return
 
-    async def _take(self, batch: _Batch) -> None:
-        """Send a batch, while the bookmark behind the one before it is kept."""
-        keeping = running_loop().create_task(self._keep_bookmark())
-        try:
-            unreadable = await self._send(batch.heard)
-        finally:
-            await keeping
+    async def _settle(self) -> None:
+        """Await the confirms of the oldest that is in flight, and keep the bookmark behind it."""
+        half, sending = self._in_flight[0]
+        unreadable = await sending
+        del self._in_flight[0]
         state = self._state
-        state.sequence, state.unheard = batch.sequence, state.unheard + batch.unheard
+        state.sequence, state.unheard = half.sequence, state.unheard + half.unheard
         state.unreadable += unreadable
-        state.sent += len(batch.heard) - unreadable
+        state.sent += len(half.heard) - unreadable
+        await self._keep_bookmark()
         if self._on_progress is not None:
             done, left_out = state.sent, state.unheard + state.unreadable
             total = max(self._total, state.gone_through) if self._total else 0
             self._on_progress(Progress(total, done, left_out))
+
+    async def _settle_all(self) -> None:
+        """Settle all that is in flight. Nothing counts behind what was not confirmed."""
+        try:
+            while self._in_flight:
+                await self._settle()
+        finally:
+            left = (sending for _, sending in self._in_flight)
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _send(self, events: Sequence[RawEvent]) -> int:
         """Send events; return the number of those that cannot be decoded."""
         if self._dry_run:
             return 0
         to, replay_id = self._state.request.subscription, self._state.replay_id
-        sending = (self._bus.redeliver(each, to, replay_id=replay_id) for each in events)
-        results = await asyncio.gather(*sending, return_exceptions=True)
-        errors = [each for each in results if each is not None]
+        errors = await self._bus.redeliver_all(events, to, replay_id=replay_id) if events else []
         for each in errors:
-            if not isinstance(each, DecodeError):
-                raise each
             logger.warning("the replay %r leaves an event out: %s", replay_id, each)
         return len(errors)
 
     async def _keep_bookmark(self) -> None:
         if not self._dry_run:
-            await asyncio.to_thread(self._store.keep_bookmark, self._state.bookmark())
+            await asyncio.to_thread(self._keep)
+
+    def _keep(self) -> None:
+        store, state = self._store, self._state
+        kept = store.bookmark(state.replay_id)
+        if kept is not None and state.is_of_another_run(kept):
+            raise ReplayTakenOverError(
+                f"another process goes on with the replay {state.replay_id!r}: this one ends, and "
+                "at most one batch was sent by both"
+            )
+        store.keep_bookmark(state.bookmark())

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any, Self
 
 from qt_events.errors import InvalidOptionError, QtEventsError
@@ -57,6 +58,8 @@ class ReplayState:
     is_finished: bool = False
     #: Of `sent`, by earlier runs.
     sent_before: int = field(default=0, compare=False)
+    #: Names this run of it: the last one that was begun goes on.
+    run: str = field(default_factory=lambda: token_hex(8), compare=False)
 
     @property
     def gone_through(self) -> int:
@@ -65,8 +68,9 @@ class ReplayState:
 
     def bookmark(self) -> Bookmark:
         """Return its bookmark."""
-        told = {name: getattr(self, name) for name in _NUMBERS}
-        text = json.dumps(self.request.as_json() | told | {"finished": self.is_finished})
+        told: dict[str, Any] = {name: getattr(self, name) for name in _NUMBERS}
+        told |= {"finished": self.is_finished, "run": self.run}
+        text = json.dumps(self.request.as_json() | told)
         now = datetime.now(UTC)
         return Bookmark(self.replay_id, self.request.subscription, text, self.sequence, now)
 
@@ -82,7 +86,7 @@ class ReplayState:
                 tuple(found["where"]),
                 bool(found["even_unheard"]),
             )
-            numbers = {name: int(found[name]) for name in _NUMBERS}
+            numbers: dict[str, Any] = {name: int(found[name]) for name in _NUMBERS}
             return cls(
                 bookmark.replay_id,
                 request,
@@ -92,10 +96,14 @@ class ReplayState:
                 sent_before=numbers["sent"],
             )
         except (LookupError, TypeError, ValueError, AttributeError, QtEventsError) as error:
-            raise HistoryError(
-                f"the bookmark of the replay '{printable(bookmark.replay_id)}' is none of this "
-                f"release ({type(error).__name__}): start a new replay"
-            ) from error
+            raise _no_bookmark(bookmark.replay_id, error) from error
+
+    def is_of_another_run(self, bookmark: Bookmark) -> bool:
+        """Tell whether another run has kept this bookmark. HistoryError: see `of`."""
+        try:
+            return bool(json.loads(bookmark.request)["run"] != self.run)
+        except (LookupError, TypeError, ValueError) as error:
+            raise _no_bookmark(bookmark.replay_id, error) from error
 
     def must_be(self, asked: ReplayRequest) -> None:
         """Refuse to go on with something else than was begun, unless nothing was said of it.
@@ -111,6 +119,13 @@ class ReplayState:
             f"{printable(json.dumps(own.as_json()))}: it goes on with the same, or with no filter "
             "at all; take another id for another replay"
         )
+
+
+def _no_bookmark(replay_id: str, error: Exception) -> HistoryError:
+    return HistoryError(
+        f"the bookmark of the replay '{printable(replay_id)}' is none of this release "
+        f"({type(error).__name__}): start a new replay"
+    )
 
 
 def _time(text: str | None) -> datetime | None:

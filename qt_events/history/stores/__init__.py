@@ -4,9 +4,6 @@ in_memory_store.py   a Store for tests and the in-memory bus
 sql_store.py         a Store in SQLite or PostgreSQL
 schema.py            the tables
 insertion.py         many rows, each unless it is there
-columns.py           columns for hostile texts and for times
 database.py          connections, transactions, named errors
-sqlite.py            what SQLite does in its own way
-postgresql.py        what PostgreSQL does in its own way
 migrations/          versions of the schema
 """

@@ -9,6 +9,8 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
+from qt_events.databases import postgresql, sqlite
+from qt_events.databases.urls import SECRETS, DatabaseUrls, shown
 from qt_events.history.errors import (
     HistoryError,
     HistorySchemaError,
@@ -17,20 +19,16 @@ from qt_events.history.errors import (
     NoHistoryError,
     RefusedRowError,
 )
-from qt_events.history.stores import postgresql, sqlite
 from qt_events.history.stores.migrations import HEAD, upgrade, version_of
 
-_DRIVERS = {
-    "sqlite": "sqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
-#: Secrets that libpq takes in the query of a URL.
-_SECRETS = ("password", "sslpassword")
+checked_url = DatabaseUrls(
+    "history",
+    "events.db",
+    InvalidHistoryUrlError,
+    "; History() without a URL keeps it in memory",
+).checked_url
 #: PostgreSQL's code of a row that no partition takes (yet).
 _NO_PARTITION = "23514"
-_EXAMPLES = "sqlite:///events.db or postgresql://user:password@host:5432/name"
 
 
 class Database:
@@ -49,18 +47,26 @@ class Database:
         _databases.add(self)
 
     def __str__(self) -> str:
-        return self._url.difference_update_query(_SECRETS).render_as_string(hide_password=True)
+        return shown(self._url)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Lend a connection for one or more queries."""
+        """Lend a connection for one or more queries, each of them by itself.
+
+        A transaction around them would take two more messages to PostgreSQL and back.
+        """
+        with self._connected() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
         with self._named_errors(), self._open().connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Lend a connection for one transaction, committed at the end; others wait meanwhile."""
-        with self.reading() as connection:
+        with self._connected() as connection:
             self.dialect.lock(connection)
             yield connection
             connection.commit()
@@ -178,7 +184,7 @@ class Database:
     def _text(self, error: Exception) -> str:
         """Return the driver's text on one line, without passwords."""
         text = " ".join(str(getattr(error, "orig", None) or error).split())
-        for secret in (self._url.password, *map(self._url.query.get, _SECRETS)):
+        for secret in (self._url.password, *map(self._url.query.get, SECRETS)):
             text = text.replace(str(secret or "\0"), "***")
         return text
 
@@ -206,37 +212,3 @@ def _is_refusal(error: sa.exc.SQLAlchemyError) -> bool:
     if isinstance(error, sa.exc.IntegrityError):
         return getattr(error.orig, "sqlstate", None) != _NO_PARTITION
     return type(error) in (sa.exc.DataError, sa.exc.StatementError)
-
-
-def checked_url(url: str) -> sa.URL:
-    """Return the URL of a database, or raise InvalidHistoryUrlError, which never repeats it."""
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise InvalidHistoryUrlError(f"this is no database URL: write {_EXAMPLES}") from None
-    # Part of a password: the text up to the first @ was taken for all of it.
-    if "@" in (parsed.host or ""):
-        raise InvalidHistoryUrlError(
-            f"an @ in a user's name or password is written %40: write {_EXAMPLES}"
-        )
-    driver = _DRIVERS.get(parsed.drivername)
-    if driver is None:
-        raise InvalidHistoryUrlError(
-            f"no history is kept in {parsed.drivername!r:.80}: write {_EXAMPLES}"
-        )
-    if driver == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise InvalidHistoryUrlError(
-            f"name a file, such as {_EXAMPLES}; History() without a URL keeps it in memory"
-        )
-    if driver != "sqlite":
-        _must_have_psycopg()
-    return parsed.set(drivername=driver)
-
-
-def _must_have_psycopg() -> None:
-    try:
-        import psycopg  # noqa: F401, PLC0415
-    except ImportError:
-        raise InvalidHistoryUrlError(
-            "PostgreSQL needs its driver: pip install 'qt-events[history]'"
-        ) from None

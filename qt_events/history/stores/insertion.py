@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from qt_events.history.stores.columns import Converted
+from qt_events.databases.columns import Converted
 
 
 class Insertion:

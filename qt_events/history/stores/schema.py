@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from qt_events.history.stores.columns import Name, Time, Words
+from qt_events.databases.columns import Name, Time, Words
 
 metadata = sa.MetaData()
 

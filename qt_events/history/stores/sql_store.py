@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from qt_events.databases.columns import index_text, is_cut
 from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.errors import MessageError
 from qt_events.events.cloudevents import CONTENT_TYPE
@@ -24,11 +25,11 @@ from qt_events.history.store import (
     StoredEvent,
     StoreStats,
     number_in_page,
+    share_of_page,
 )
-from qt_events.history.stores.columns import index_text, is_cut
 from qt_events.history.stores.database import Database
 from qt_events.history.stores.insertion import Insertion
-from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates
+from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates, metadata
 
 # All types by as many look-ups in an index, whatever the number of events.
 _TYPES = sa.text(
@@ -41,12 +42,14 @@ _attributes_of = attrgetter(*_ATTRIBUTES)
 _EVENTS = sa.select(
     events.c.sequence, events.c.recorded_at, *(events.c[each] for each in _ATTRIBUTES)
 )
-_SIZES = sa.select(sa.func.length(events.c.body))
+_SIZE = sa.func.length(events.c.body)
 _FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
 # In the words of the index: of a parameter, no database knows before that it fits.
 _UNFINISHED = sa.text(f"history_fates.{UNFINISHED}")
 # What a value raises that no recorder has written.
 _UNREADABLE = (OverflowError, TypeError, ValueError, MessageError)
+#: Events that are sooner found in their order than type by type.
+_MANY = 50_000
 _BOOKMARK = sa.select(*(bookmarks.c[each] for each in Bookmark._fields))
 
 T = TypeVar("T")
@@ -102,10 +105,13 @@ class SqlStore:
                 *_behind(which, after, newest_first),
             ]
             order = events.c.sequence.desc() if newest_first else events.c.sequence
-            sizes = _SIZES.where(*conditions).order_by(order).limit(limit)
-            if not (found := connection.scalars(sizes).all()):
-                return []
-            chosen = _EVENTS.where(*conditions).order_by(order).limit(number_in_page(found))
+            chosen = _sized(limit).where(*conditions).order_by(order).limit(limit)
+            found = _read(connection, chosen, events, _with_size)
+            number = number_in_page(size for size, _ in found)
+            whole = [each for _, each in found[:number] if each is not None]
+            if len(whole) == len(found[:number]):
+                return whole
+            chosen = _EVENTS.where(*conditions).order_by(order).limit(number)
             return _read(connection, chosen, events, _stored)
 
     def beginning_with(
@@ -154,16 +160,25 @@ class SqlStore:
         self, connection: sa.Connection, which: EventFilter
     ) -> list[sa.ColumnElement[bool]]:
         equal = [events.c[name] == value for name, value in which.equal.items()]
-        types = self._of_types(connection, which.pattern)
+        types = self._of_types(connection, which)
         return [*equal, *_of_time(which), *types, *_of_fates(which)]
 
-    def _of_types(self, connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[bool]]:
+    def _of_types(
+        self, connection: sa.Connection, which: EventFilter
+    ) -> list[sa.ColumnElement[bool]]:
+        pattern = which.pattern
         if pattern == "#":
             return []
         if not {"*", "#"}.intersection(pattern.split(".")):
             return [events.c.type == pattern]
         fitting = [each for each in connection.scalars(_TYPES) if matches(pattern, each)]
-        return [self._database.dialect.one_of(events.c.type, fitting)]
+        dialect = self._database.dialect
+        fits: sa.ColumnElement[bool] = dialect.one_of(events.c.type, fitting)
+        if which.unhandled_by is None or dialect.ESTIMATES or not _fits_many(connection, fits):
+            return [fits]
+        # The text added keeps it from the index of types, by which it would read nearly all of the
+        # table in no order, for the few events that nobody has handled.
+        return [dialect.one_of(events.c.type.concat(""), fitting)]
 
     def stats(self) -> StoreStats:
         """See Store."""
@@ -175,7 +190,7 @@ class SqlStore:
             return StoreStats(
                 events=sum(types.values()),
                 fates=connection.scalar(sa.select(sa.func.count()).select_from(fates)) or 0,
-                bytes=self._database.dialect.size(connection),
+                bytes=self._database.dialect.size(connection, metadata.tables),
                 first=first,
                 last=last,
                 by_type=dict(sorted(types.items(), key=lambda each: (-each[1], each[0]))),
@@ -221,6 +236,19 @@ def _read(
         raise
 
 
+def _sized(limit: int) -> sa.Select[Any]:
+    """Select events with the sizes of their bodies, and the bodies of which `limit` fill no page.
+
+    Nearly all events have such a body: they are read by one query.
+    """
+    short = sa.case((share_of_page(limit) >= _SIZE, events.c.body))
+    return sa.select(_SIZE, *list(_EVENTS.selected_columns)[:-1], short)
+
+
+def _with_size(size: int, *columns: Any) -> tuple[int, StoredEvent | None]:
+    return size, None if columns[-1] is None else _stored(*columns)
+
+
 def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:
     event = RawEvent(*attributes)
     texts = (event.id, event.source, event.correlation_id, event.causation_id or "")
@@ -228,6 +256,11 @@ def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEve
     if "\\" in "".join(texts) and event.content_type == CONTENT_TYPE and any(map(is_cut, texts)):
         event = RawEvent.of_cloud_event(from_json(event.body), event.body, event.type)
     return StoredEvent(sequence, recorded_at, event)
+
+
+def _fits_many(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> bool:
+    some = sa.select(events.c.sequence).where(condition).limit(_MANY).subquery()
+    return connection.scalar(sa.select(sa.func.count()).select_from(some)) == _MANY
 
 
 def _behind(

@@ -105,6 +105,17 @@ class PyAmqpFrames:
         if loop is not None and self._transport.sock is not None:
             loop.remove_reader(self._transport.sock)
 
+    def handle_what_came(self, until: float) -> bool:
+        """Have the connection handle all that the socket has. Return False at `until`, unfinished.
+
+        Half a frame is kept until its rest comes.
+        """
+        with suppress(TimeoutError):
+            while monotonic() < until:
+                self._raw.blocking_read(0)
+            return False
+        return True
+
     def has_whole(self) -> bool:
         """Return True if a frame can be read without the socket."""
         return False

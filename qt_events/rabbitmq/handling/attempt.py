@@ -216,7 +216,7 @@ def _begin(  # noqa: PLR0917
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
     if runtime.middleware.around_handle:
-        called = within(runtime.middleware, subscription, number, executor, called.handler)
+        called = within(runtime.middleware, subscription, number, executor, called.called)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 

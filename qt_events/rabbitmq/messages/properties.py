@@ -66,19 +66,22 @@ def raw_to_amqp(event: RawEvent) -> Content:
 
     A text that is too long for a property is left out: the body of a CloudEvent has it, too.
     """
-    texts = {
+    properties: dict[str, Any] = {
         "message_id": event.id,
         "type": event.type,
         "app_id": event.source,
         "correlation_id": event.correlation_id,
     }
-    properties = {
-        **({"timestamp": int(event.time.timestamp())} if event.time.year >= _EPOCH else {}),
-        **{name: text for name, text in texts.items() if _fits(text)},
-        "content_type": event.content_type,
-        "delivery_mode": PERSISTENT,
-    }
+    if max(map(len, properties.values())) > _SURELY_FITS:
+        properties = {name: text for name, text in properties.items() if _fits(text)}
+    if event.time.year >= _EPOCH:
+        properties["timestamp"] = int(event.time.timestamp())
+    properties["content_type"], properties["delivery_mode"] = event.content_type, PERSISTENT
     return Content(event.body, properties)
+
+
+# No letter has more than four bytes.
+_SURELY_FITS = MAX_BYTES // 4
 
 
 def _fits(text: str) -> bool:

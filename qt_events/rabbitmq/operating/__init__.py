@@ -6,6 +6,7 @@ gauges.py          the work of workers and queues, from Celery's events and the 
 permissions.py     the rights that a component needs on the broker; pure
 administration.py  declaring, removing, and setting those rights
 registered.py      the register of subscriptions, read and changed
+undeclared.py      subscriptions whose queues do not stand, found by looking
 moving.py          what a renamed subscription's queues hold, moved to its new ones
 management.py      RabbitMQ's management API
 flower.py          Celery's monitor, started only where it can work

@@ -65,6 +65,15 @@ class Acks:
         if len(self._done) >= MOST:
             self.flush()
 
+    def ack_together(self, tags: Iterable[int]) -> None:
+        """Acknowledge messages soon, however many there are: the broker has sent others by now."""
+        if self.ended:
+            return
+        if not self._done:
+            self._soon(self.flush)
+        for tag in tags:
+            self._done[tag] = self._open.pop(tag)
+
     def requeue(self, tag: int) -> None:
         """Have the broker deliver a message again. Raises what a lost connection raises."""
         if self.ended:

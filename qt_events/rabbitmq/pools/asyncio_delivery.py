@@ -6,7 +6,9 @@ Celery's own way makes half a dozen objects for each message. Its own pools use 
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from time import monotonic
 from typing import Any
 
@@ -15,7 +17,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from qt_events.delivery.ending import UnjudgedError
-from qt_events.delivery.outcome import Consequences, Outcome, consequences
+from qt_events.delivery.outcome import HANDLED, Consequences, Outcome, consequences
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.messages.envelope import Envelope
@@ -96,8 +98,8 @@ class Delivery:
     """Message on the asyncio pool, with what Celery's worker state and remote control ask for."""
 
     __slots__ = (
-        "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
-        "event", "hostname", "id", "outcome", "task", "was_void",
+        "__weakref__", "acknowledged", "acks", "began", "envelope", "event", "hostname", "id",
+        "monitors", "outcome", "tag", "task", "was_void",
     )  # fmt: skip
 
     #: For a batch, once it is gathered.
@@ -117,9 +119,9 @@ class Delivery:
         self.acknowledged = False
         #: Known before it is safe. It stands, whatever becomes of this delivery.
         self.outcome: Outcome | None = None
-        # By the monotonic clock.
-        self._began: float | None = None
-        self._tag, self._acks, self._monitors = tag, acks, monitors
+        #: Call of its handler, by the monotonic clock.
+        self.began: float | None = None
+        self.tag, self.acks, self.monitors = tag, acks, monitors
 
     @property
     def name(self) -> str:
@@ -144,8 +146,8 @@ class Delivery:
         return describe_arguments(self.envelope)
 
     def _tell_over(self, eventer: TaskEvents) -> None:
-        if self._monitors is not None:
-            self._monitors = eventer
+        if self.monitors is not None:
+            self.monitors = eventer
 
     # Celery sets it after reconnecting, for what is held by then.
     eventer = property(None, _tell_over, doc="Dispatcher of Celery's events.")
@@ -168,15 +170,15 @@ class Delivery:
 
     def is_void(self) -> bool:
         """Tell whether its channel is gone: then the broker delivers it again in any case."""
-        return self._acks.ended
+        return self.acks.ended
 
     def cut_off(self) -> None:
         """Use its tag no more: the broker has cancelled its consumer, and delivers it again."""
-        self._acks = self._acks.without(self._tag)
+        self.acks = self.acks.without(self.tag)
 
     def renew(self, again: "Delivery") -> None:
         """Settle another delivery of the same message instead, while this one is handled."""
-        self._tag, self._acks = again._tag, again._acks  # noqa: SLF001
+        self.tag, self.acks = again.tag, again.acks
 
     def decided(self, outcome: Outcome) -> None:
         """Note the outcome, which is to be made safe."""
@@ -184,16 +186,16 @@ class Delivery:
 
     def check_void(self) -> bool:
         """Do what `is_void` does, and keep the answer in `was_void`: nothing follows then."""
-        self.was_void = self._acks.ended
+        self.was_void = self.acks.ended
         return self.was_void
 
     def started(self) -> None:
         """Note that its handler is about to be called."""
-        self._began = monotonic()
+        self.began = monotonic()
         state.total_count[self.envelope.subscription] += 1
         state.all_total_count[0] += 1
-        if self._monitors is not None:
-            self._monitors.send("task-started", uuid=self.id)
+        if self.monitors is not None:
+            self.monitors.send("task-started", uuid=self.id)
 
     def goes_on(self) -> None:
         """Show it as active while its handler waits for something."""
@@ -203,12 +205,12 @@ class Delivery:
     @property
     def time_start(self) -> float | None:
         """Time at which its handler was called, in seconds since 1970."""
-        return None if self._began is None else time.time() - (monotonic() - self._began)
+        return None if self.began is None else time.time() - (monotonic() - self.began)
 
     @property
     def worker_pid(self) -> int | None:
         """Process that handles it."""
-        return None if self._began is None else os.getpid()
+        return None if self.began is None else os.getpid()
 
     def forget(self) -> None:
         """Remove it from the events that this worker holds."""
@@ -221,14 +223,46 @@ class Delivery:
     def settle(self, outcome: Outcome) -> None:
         """Acknowledge it, for its outcome is safe, and tell monitors unless it is a retry."""
         self.forget()
-        self._acks.ack(self._tag)
+        self.acks.ack(self.tag)
         self.acknowledged = True
-        if self._monitors is None:
+        if self.monitors is None:
             return
         follows = consequences(outcome)
         if follows.again_after is None:
-            seconds = 0.0 if self._began is None else monotonic() - self._began
-            self._monitors.send(uuid=self.id, **_event_of(follows, seconds))
+            seconds = 0.0 if self.began is None else monotonic() - self.began
+            self.monitors.send(uuid=self.id, **_event_of(follows, seconds))
+
+    # Many at once, of one subscription. Monitors are told of each.
+
+    @staticmethod
+    def start_together(deliveries: Sequence["Delivery"]) -> None:
+        """Do what `started` does for each."""
+        if any(each.monitors is not None for each in deliveries):
+            for each in deliveries:
+                each.started()
+            return
+        began, number = monotonic(), len(deliveries)
+        for each in deliveries:
+            each.began = began
+        state.total_count[deliveries[0].name] += number
+        state.all_total_count[0] += number
+
+    @staticmethod
+    def settle_together(deliveries: Sequence["Delivery"]) -> None:
+        """Do what `settle` does for each, once its handler has returned."""
+        if any(each.monitors is not None for each in deliveries):
+            for each in deliveries:
+                each.settle(HANDLED)
+            return
+        for each in deliveries:
+            each.outcome, each.acknowledged = HANDLED, True
+            if state.requests.get(each.id) is each:
+                del state.requests[each.id]
+        state.reserved_requests.difference_update(deliveries)
+        if state.active_requests:
+            state.active_requests.difference_update(deliveries)
+        for acks, own in groupby(deliveries, attrgetter("acks")):
+            acks.ack_together([each.tag for each in own])
 
     def tell_retry(self, follows: Consequences) -> None:
         """Tell monitors of a retry that is about to be published, at once.
@@ -236,23 +270,23 @@ class Delivery:
         They must not hear earlier of the next attempt, in whatever process: in Celery's State, and
         so in Flower, a task that is retried after it has succeeded waits for its retry for ever.
         """
-        if self._monitors is not None:
-            self._monitors.send(uuid=self.id, **_event_of(follows, 0.0))
-            self._monitors.flush()
+        if self.monitors is not None:
+            self.monitors.send(uuid=self.id, **_event_of(follows, 0.0))
+            self.monitors.flush()
 
     def give_back(self) -> None:
         """Have the broker deliver it again, for its outcome is not safe."""
         self.forget()
         try:
-            self._acks.requeue(self._tag)
+            self.acks.requeue(self.tag)
         # Not tried on another channel, where the tag would mean another message.
         except LOST as error:
             message = "%s: event %s is delivered again: its channel is gone (%s)"
             logger.info(
                 message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields()
             )
-        if self._monitors is not None and self._began is not None:
-            self._monitors.send("task-rejected", uuid=self.id, requeue=True)
+        if self.monitors is not None and self.began is not None:
+            self.monitors.send("task-rejected", uuid=self.id, requeue=True)
 
     def log_return(self, error: Exception) -> None:
         """Log why it has no outcome."""
@@ -269,7 +303,7 @@ class Delivery:
     def replace(self) -> None:
         """Acknowledge it and tell nobody: a copy of it is safe."""
         self.forget()
-        self._acks.ack(self._tag)
+        self.acks.ack(self.tag)
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  # Celery's signature
         """Describe it for `inspect active` and `inspect reserved`."""

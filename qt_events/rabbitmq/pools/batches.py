@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.batching.batches import asked, deliver_batch
 from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.ending import is_ending
-from qt_events.delivery.outcome import SKIPPED, Done, Outcome
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Done, Outcome
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.handling.attempt import (
     EVENTS,
@@ -117,18 +118,23 @@ class PoolBatches:
     # A batch is handled
 
     async def _process(self, deliveries: list[Delivery]) -> None:
-        for each in deliveries:
-            each.goes_on()
-        await self._gate.opened()
+        if self._gate.closed:
+            _go_on(deliveries)
+            await self._gate.opened()
         deliveries[:] = [each for each in deliveries if self._is_still_to_be_handled(each)]
         if not deliveries:
             return
-        for each in deliveries:
-            each.started()
+        Delivery.start_together(deliveries)
         try:
             outcomes = await self._gate.inside(self._deliver(deliveries))
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers them again
             await self._give_back(deliveries, error)
+            return
+        handled = outcomes.count(HANDLED) == len(outcomes)
+        if handled and not any(each.is_void() for each in deliveries):
+            # Most of what a batch costs beyond reading its messages.
+            self._runtime.concluded_together([each.envelope for each in deliveries])
+            Delivery.settle_together(deliveries)
             return
         for each, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(each, outcome)
@@ -154,7 +160,8 @@ class PoolBatches:
         return await deliver_batch(
             [each.event for each in deliveries],
             deliveries[0].task.subscription,
-            [each.envelope.attempt for each in deliveries],
+            (each.envelope.attempt for each in deliveries),
+            on_wait=partial(_go_on, deliveries),
             executor=self._executor,
             watch=runtime.watch,
             slow_after=runtime.settings.slow_after,
@@ -184,6 +191,11 @@ class PoolBatches:
             await asyncio.sleep(PAUSE)
         for each in deliveries:
             self._redeliveries.give_back(each)
+
+
+def _go_on(deliveries: Sequence[Delivery]) -> None:
+    for each in deliveries:
+        each.goes_on()
 
 
 def _size_of(delivery: Delivery) -> int:

@@ -85,7 +85,7 @@ class HandlerThread(Executor):
     def exposed(self, subscription: Subscription) -> Subscription:
         """Return the subscription with a handler that the soft time limit can interrupt."""
         view = copy(subscription)
-        view.handler = partial(self._call, subscription.handler, is_async=subscription.is_async)
+        view.called = partial(self._call, subscription.called, is_async=subscription.is_async)
         return view
 
     def _call(self, handler: EventHandler, event: Any, *, is_async: bool) -> object:

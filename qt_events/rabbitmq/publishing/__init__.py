@@ -8,5 +8,6 @@ state.py           facts about the broker that the thread finds out
 confirms.py        publishes without a confirm, and those to be tried again; no I/O
 waiting.py         why a publish waits: one decision for errors, log and statistics
 waiting_log.py     the log's lines about that
+spooling/          events on the local disk while the broker is away
 outstanding.py     events that join() waits for
 """

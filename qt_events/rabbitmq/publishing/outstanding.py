@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -90,15 +90,27 @@ class Outstanding:
     ) -> bool:
         """Record an outcome. Return True if it was the event's last one in this process."""
         with self._lock:
-            events = self._own if event_id in self._own else self._foreign
-            left = [each for each in events.pop(event_id, all_here) if each != subscription]
-            if left:
-                events[event_id] = left
-                while len(self._foreign) > _REMEMBERED:
-                    self._foreign.popitem(last=False)
-            else:
-                self._wake()
-            return not left
+            return self._settle(event_id, subscription, all_here)
+
+    def settled_together(
+        self, events: Iterable[tuple[str, tuple[Hashable, ...]]], subscription: Hashable
+    ) -> list[bool]:
+        """Do what `settled` does, for events with those that hear them."""
+        with self._lock:
+            return [self._settle(each, subscription, all_here) for each, all_here in events]
+
+    def _settle(
+        self, event_id: str, subscription: Hashable, all_here: tuple[Hashable, ...]
+    ) -> bool:
+        events = self._own if event_id in self._own else self._foreign
+        left = [each for each in events.pop(event_id, all_here) if each != subscription]
+        if left:
+            events[event_id] = left
+            while len(self._foreign) > _REMEMBERED:
+                self._foreign.popitem(last=False)
+        else:
+            self._wake()
+        return not left
 
     def drop(self, subscription: Hashable) -> None:
         """Stop waiting for a subscription's outcomes: it is not served here any more."""

@@ -6,16 +6,23 @@ for it. After a lost connection it publishes again what was unconfirmed, in orde
 `publish_timeout` is over has its error, and its publish is not repeated.
 """
 
+import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 import kombu
 
-from qt_events.errors import BrokerUnreachableError, BusStateError, PublishTimeoutError
+from qt_events.errors import (
+    BrokerUnreachableError,
+    BusStateError,
+    PublishTimeoutError,
+    QtEventsError,
+)
 from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
@@ -23,6 +30,7 @@ from qt_events.rabbitmq.connection.outage import Outage
 from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.session import Session
+from qt_events.rabbitmq.publishing.spooling.spooling import Spooling
 from qt_events.rabbitmq.publishing.state import PublisherState
 from qt_events.rabbitmq.publishing.waiting import AFTER, WaitingPublishes
 from qt_events.rabbitmq.publishing.waiting_log import WaitingLog
@@ -44,6 +52,7 @@ class Publisher:
         timeout: seconds until a caller gets its error.
         window: number of requests in flight from which further ones wait for room.
         slowest: describes the subscription that holds others up, for error texts.
+        spooling: takes events while the broker is away.
     """
 
     def __init__(
@@ -53,7 +62,9 @@ class Publisher:
         timeout: float,
         window: int,
         slowest: Callable[[], str] = lambda: "",
+        spooling: Spooling | None = None,
     ) -> None:
+        self.spooling = spooling
         self._connect, self._timeout, self._window = connect, timeout, window
         self._slowest = slowest
         self._session: Session | None = None
@@ -67,6 +78,8 @@ class Publisher:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._outage = Outage()
+        if self.spooling is not None:
+            self.spooling.attach(self._queue, self.state, self._waiting)
 
     def after_fork(self) -> None:
         """Start anew: connection and thread are the parent's."""
@@ -75,6 +88,8 @@ class Publisher:
             self._session = None
         if self._thread is not None:
             self._queue.hang_up()
+        if self.spooling is not None:
+            self.spooling.after_fork()
         self._reset()
 
     # For callers, from any thread and loop
@@ -92,6 +107,11 @@ class Publisher:
     def waiting(self) -> dict[str, int]:
         """Number of publishes that have waited for a second, by cause; see waiting.py."""
         return {cause.value: count for cause, count in sorted(self._waiting.counts().items())}
+
+    @property
+    def spool(self) -> dict[str, Any]:
+        """State and size of the spool; empty if there is none."""
+        return {} if self.spooling is None else self.spooling.stats
 
     async def ask(
         self, request: Request, *, wait_for_room: bool = False, timeout: float | None = None
@@ -116,6 +136,38 @@ class Publisher:
             late.cancel()
             if not request.ended:
                 self._queue.end([request])
+
+    async def ask_all(self, requests: Sequence[Request]) -> None:
+        """Have requests carried out, in their order, without waiting for room.
+
+        Returns when all have ended, with the first error if there is one. That is less work than a
+        task and a timer for each. Raises what `ask` does.
+        """
+        loop, error = running_loop(), None
+        for request in requests:
+            request.await_on(loop, self._timeout)
+        self._must_run()
+        self._queue.put_all(requests)
+        late = loop.call_later(self._timeout, self._give_up_all, requests)
+        try:
+            for request in requests:
+                try:
+                    await request.future
+                except QtEventsError as failed:
+                    error = error or failed
+        except asyncio.CancelledError:
+            for request in requests:
+                request.drop()
+            raise
+        finally:
+            late.cancel()
+            self._queue.end(requests)
+        if error is not None:
+            raise error
+
+    def _give_up_all(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._give_up(request, self._timeout)
 
     def _give_up(self, request: Request, timeout: float) -> None:
         if request.future.done():
@@ -154,18 +206,33 @@ class Publisher:
         if self._thread is not None:
             self._queue.wake()
             self._thread.join(timeout)
+            if self.spooling is not None:
+                self.spooling.divert()
+                self.spooling.close(timeout)
+
+    def open_spool(self) -> None:
+        """Open the spool, if there is one, and send what is in it, though nobody publishes.
+
+        Raises what a publish does that cannot begin.
+        """
+        if self.spooling is not None and self._thread is None:
+            self._start()
 
     def must_be_open(self) -> None:
         self._queue.must_be_open()
 
     def _submit(self, request: Request, *, wait_for_room: bool) -> None:
+        if self._thread is None or sys.is_finalizing():
+            self._must_run()
+        self._queue.put(request, wait_for_room=wait_for_room)
+
+    def _must_run(self) -> None:
         # The thread runs no more, and may have ended with the lock.
         if sys.is_finalizing():
             message = "nothing can be published any more: the interpreter is on its way out"
             raise BusStateError(message)
         if self._thread is None:
             self._start()
-        self._queue.put(request, wait_for_room=wait_for_room)
 
     def _start(self) -> None:
         with self._starting:
@@ -179,6 +246,8 @@ class Publisher:
             thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
             try:
                 thread.start()
+                if self.spooling is not None:
+                    self.spooling.start()
             # The interpreter is on its way out.
             except RuntimeError as error:
                 self._queue.hang_up()
@@ -209,6 +278,8 @@ class Publisher:
             self._queue.closed.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
             failures += 1
         self._session = None
+        if self.spooling is not None:
+            self.spooling.divert()
         self._queue.refuse_all("this bus was closed before the broker had confirmed")
         self._queue.hang_up()
 

@@ -2,8 +2,8 @@
 
 import socket
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from time import monotonic
@@ -11,6 +11,8 @@ from time import monotonic
 from qt_events.errors import BusStateError
 from qt_events.rabbitmq.publishing.requests import Request, resolve
 
+#: Takes a request, and whether it waits for room.
+Divert = Callable[[Request, bool], None]
 _BYTES = 64  # read at once from the line that wakes the thread; there is mostly one
 
 
@@ -30,6 +32,8 @@ class RequestQueue:
         self._unsent: OrderedDict[Request, None] = OrderedDict()  # those of them to be written
         self._in_line: OrderedDict[Request, None] = OrderedDict()  # no room for them yet
         self._woken = False  # a byte for the thread is on its way
+        # Takes what may be spooled, while the broker is away.
+        self._divert: Divert | None = None
 
     # The line that wakes the thread
 
@@ -68,9 +72,21 @@ class RequestQueue:
         with self._lock:
             if self.closed.is_set():
                 self.must_be_open()
+            if self._divert is not None and request.spools:
+                self._divert(request, wait_for_room)
+                # It is no more the publisher's.
+                return
             if wait_for_room and len(self._in_flight) >= self.window:
                 self._in_line[request] = None
             else:
+                self._admit(request)
+        self.wake()
+
+    def put_all(self, requests: Iterable[Request]) -> None:
+        """Add requests together, in flight, whatever the window. Raises what `put` does."""
+        with self._lock:
+            self.must_be_open()
+            for request in requests:
                 self._admit(request)
         self.wake()
 
@@ -103,6 +119,41 @@ class RequestQueue:
             requests = [*self._in_flight, *self._in_line]
         return [request for request in requests if request.asked < time]
 
+    # For a spool
+
+    def divert(self, divert: Divert) -> int:
+        """Hand over all publishes that may be spooled, in their order, and those to come.
+
+        Return the number of those that were here. Nothing that was put later can overtake them.
+        """
+        with self._lock:
+            self._divert = divert
+            moved = [each for each in (*self._in_flight, *self._in_line) if each.spools]
+            for request in moved:
+                # For the publisher's thread, which may hold it, it has ended.
+                request.ended = True
+                self._drop(request)
+                divert(request, not request.admitted)
+        return len(moved)
+
+    def take_back(self, requests: deque[tuple[Request, bool]]) -> bool:
+        """Take these that were handed over, and those to come, as before. False: it is closed."""
+        with self._lock:
+            if self.closed.is_set():
+                return False
+            self._divert = None
+            while requests:
+                request, wait_for_room = requests.popleft()
+                if request.future.done():
+                    continue
+                request.ended = request.diverted = False
+                if wait_for_room and len(self._in_flight) >= self.window:
+                    self._in_line[request] = None
+                else:
+                    self._admit(request)
+        self.wake()
+        return True
+
     # For the thread
 
     @property
@@ -130,9 +181,7 @@ class RequestQueue:
         with self._lock:
             for request in ending:
                 request.ended = True
-                self._in_flight.pop(request, None)
-                self._unsent.pop(request, None)
-                self._in_line.pop(request, None)
+                self._drop(request)
             admitted = self._admit_from_line()
         resolve(ending)
         if admitted:
@@ -145,6 +194,11 @@ class RequestQueue:
         for request in rest:
             request.error = BusStateError(reason)
         self.end(rest)
+
+    def _drop(self, request: Request) -> None:
+        self._in_flight.pop(request, None)
+        self._unsent.pop(request, None)
+        self._in_line.pop(request, None)
 
     def _admit(self, request: Request) -> None:
         request.admitted = True

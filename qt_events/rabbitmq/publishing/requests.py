@@ -39,6 +39,7 @@ class Request:
         "admitted",
         "asked",
         "deadline",
+        "diverted",
         "ended",
         "error",
         "first",
@@ -46,7 +47,11 @@ class Request:
         "loop",
         "nacks",
         "routed",
+        "spooled",
     )
+
+    #: It may go to a spool in place of the broker.
+    spools = False
 
     def __init__(self, first: Preparation | None = None) -> None:
         self.first = first
@@ -59,6 +64,8 @@ class Request:
         self.error: BaseException | None = None
         self.nacks = 0  #: number of times that the broker could not store it
         self.routed = True  #: at least one queue took it
+        self.diverted = False  #: it has gone to a spool, and waits for the disk or is on it
+        self.spooled = False  #: it is on the disk
 
     def await_on(self, loop: asyncio.AbstractEventLoop | None, timeout: float) -> None:
         """Create the future, on this loop or for a plain thread."""
@@ -74,6 +81,11 @@ class Request:
             self.future.set_result(self.routed)
         else:
             self.future.set_exception(self.error)
+
+    def drop(self) -> None:
+        """Note that the waiter has left: asyncio would log an error that nobody asks for."""
+        if not self.future.cancel() and not self.future.cancelled():
+            self.future.exception()
 
 
 class PublishRequest(Request):
@@ -93,6 +105,14 @@ class PublishRequest(Request):
         super().__init__(first)
         self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
+
+
+class SpoolablePublish(PublishRequest):
+    """Publish of an event that may wait on the local disk: where it goes does not matter to it."""
+
+    __slots__ = ()
+
+    spools = True
 
 
 class DeclareRequest(Request):

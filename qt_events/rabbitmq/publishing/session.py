@@ -14,7 +14,12 @@ from amqp import Channel
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
+from qt_events.errors import (
+    PublishNackedError,
+    PublishRefusedError,
+    QtEventsError,
+    TopologyError,
+)
 from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE, Writer, writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
@@ -27,7 +32,7 @@ from qt_events.rabbitmq.publishing.waiting import FULL
 logger = logging.getLogger("qt_events")
 
 _BATCH = 64  # requests written before confirms are read
-_FRAMES = 1024  # frames read before the next requests are written
+_TURN = 0.005  # seconds of reading, about, before the next requests are written
 _WRITE_TIMEOUT = 5.0  # seconds for the kernel to take a frame, 128 KiB at most
 _FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame on a connection that is being left
 _LEAVE_TIMEOUT = 0.5  # seconds to read what a lost connection still has
@@ -292,9 +297,7 @@ class Session:
 
     def _read(self) -> None:
         """Read what has come. Half a frame is kept until its rest comes."""
-        with suppress(TimeoutError):
-            for _ in range(_FRAMES):
-                self._raw.blocking_read(0)
+        self._raw.frames.handle_what_came(monotonic() + _TURN)
 
     def _on_ack(self, tag: int, multiple: Any) -> None:
         self._state.confirmed()
@@ -308,7 +311,7 @@ class Session:
     def _on_nack(self, tag: int, multiple: Any) -> None:
         for request in self._unconfirmed.settle(tag, multiple=bool(multiple)):
             if not self._nacked.add(request, monotonic()):
-                request.error = PublishRefusedError(
+                request.error = PublishNackedError(
                     f"the broker could not store {request.routing_key!r} "
                     f"({request.nacks} nacks: {FULL}); try again"
                 )

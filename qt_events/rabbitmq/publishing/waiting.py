@@ -30,6 +30,11 @@ class Cause(StrEnum):
     DECLARING = "declaring"  #: exchanges, queues or bindings are declared first
     NACK = "nack"  #: the broker could not store it, and is asked again
     CONFIRM = "confirm"  #: the broker has not answered yet
+    SPOOL = "spool"  #: it is written to the local disk, by a bus with a spool
+
+
+#: Causes for which events are spooled.
+OUTAGES = frozenset({Cause.CONNECTING, Cause.ALARM, Cause.NACK})
 
 
 _ERRORS = {Cause.CONNECTING: BrokerUnreachableError, Cause.ALARM: BrokerBlockedError}
@@ -37,6 +42,8 @@ _ERRORS = {Cause.CONNECTING: BrokerUnreachableError, Cause.ALARM: BrokerBlockedE
 
 def cause_of(request: Request, state: PublisherState) -> Cause:
     """Return why this request has no result yet: the first obstacle on its way."""
+    if request.diverted:
+        return Cause.SPOOL
     if not request.admitted:
         return Cause.WINDOW
     if not state.connected:
@@ -60,6 +67,8 @@ def _why(cause: Cause, state: PublisherState) -> str:
             why = f"{state.where} has not answered yet about {state.declaring}, which comes first"
         case Cause.NACK:
             why = f"{state.where} could not store it ({FULL})"
+        case Cause.SPOOL:
+            why = "the local disk has not written it to the spool yet"
         case _:
             why = f"{state.where} has not confirmed yet"
     return why
@@ -84,6 +93,24 @@ class WaitingPublishes:
         """Count by cause the publishes that have waited for AFTER seconds."""
         late = self._queue.asked_before(monotonic() - AFTER)
         return Counter(cause_of(request, self._state) for request in late)
+
+    def outage(self, after: float, patience: float) -> Cause | None:
+        """Return why events are to be spooled: something that may be spooled has waited too long.
+
+        Args:
+            after: seconds for a cause that is an outage.
+            patience: seconds for any other cause.
+        """
+        now = monotonic()
+        late = [each for each in self._queue.asked_before(now - after) if each.spools]
+        for request in late:
+            cause = cause_of(request, self._state)
+            if cause is Cause.ALARM and not self._state.alarmed:
+                # It is over, and what it held up is being confirmed.
+                cause = Cause.CONFIRM
+            if cause in OUTAGES or request.asked < now - patience:
+                return cause
+        return None
 
     def why(self, cause: Cause) -> str:
         return self._no_room() if cause is Cause.WINDOW else _why(cause, self._state)

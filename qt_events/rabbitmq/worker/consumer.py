@@ -154,6 +154,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def _loop(self, *args: Any) -> None:
         looks = self.quarantines.begin()
         self.runtime.fates.look(self.selection)
+        self.runtime.publisher.open_spool()
         self.runtime.feeder.begin(self.selection)
         try:
             if isinstance(self.pool, AsyncioPool):

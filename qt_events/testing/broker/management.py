@@ -16,7 +16,7 @@ from http.client import (
     HTTPException,
     HTTPSConnection,
 )
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,6 +25,8 @@ from qt_events.errors import BrokerError
 _TIMEOUT = 60.0  # seconds
 # Seconds before the broker is asked again
 _PAUSE = 0.2
+# Seconds after which a connection is listed, a statistics interval of a PrivateBroker and a bit
+_SHOWS_UP = 1.3
 
 
 class Management:
@@ -84,17 +86,30 @@ class Management:
         )
 
     def close_connections(self, vhost: str | None = None) -> int:
-        """Close connections from the broker's side, and return how many there were."""
-        found = self.connections(vhost)
-        for connection in found:
-            path = f"/connections/{_quoted(connection['name'])}"
-            # One that has gone by itself is a 404. One that goes within the call is a 500 or no
-            # answer, and gone when asked again.
-            try:
-                self._request("DELETE", path, accept={NOT_FOUND})
-            except BrokerError:
-                self._request("DELETE", path, accept={NOT_FOUND})
-        return len(found)
+        """Close the connections of now from the broker's side, and return how many there were.
+
+        It takes as long as a new one may take to show up on a PrivateBroker. Those that are opened
+        meanwhile stay.
+        """
+        called, deadline, closed = time() * 1000, monotonic() + _SHOWS_UP, set[str]()
+        while True:
+            for each in self.connections(vhost):
+                # One that is about to close may have no more than its name.
+                if each["name"] not in closed and each.get("connected_at", 0) <= called:
+                    closed.add(each["name"])
+                    self._close_connection(each["name"])
+            if monotonic() > deadline:
+                return len(closed)
+            sleep(_PAUSE)
+
+    def _close_connection(self, name: str) -> None:
+        path = f"/connections/{_quoted(name)}"
+        # One that has gone by itself is a 404. One that goes within the call is a 500 or no answer,
+        # and gone when asked again.
+        try:
+            self._request("DELETE", path, accept={NOT_FOUND})
+        except BrokerError:
+            self._request("DELETE", path, accept={NOT_FOUND})
 
     def version(self) -> tuple[int, ...]:
         """Return RabbitMQ's version, such as (4, 3, 6)."""

@@ -53,6 +53,8 @@ class Feature(Flag):
     BATCHES = auto()
     #: A new subscription may begin with events of the past; see RemembersEvents.
     START = auto()
+    #: Subscriptions may have an inbox, and the bus forwards; the extra `outbox` is installed.
+    INBOX = auto()
 
 
 @dataclass(frozen=True, slots=True)

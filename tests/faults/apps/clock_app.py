@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 app = Celery("clock_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 app.conf.broker_heartbeat = 2
@@ -21,10 +21,7 @@ ledger = Ledger.current()
 attempts = (ledger.folder / "attempts.jsonl").open("a", buffering=1)
 seen: set[str] = set()
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(**_: Any) -> None:
-    (ledger.folder / f"ready-{os.getpid()}").touch()
+note_ready()
 
 
 async def retried(event: Event[Any]) -> None:

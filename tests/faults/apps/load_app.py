@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 app = Celery("load_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 app.conf.broker_heartbeat = float(os.environ.get("LOAD_HEARTBEAT", "10"))
@@ -27,10 +27,7 @@ ledger = Ledger.current()
 # That a handler takes
 seconds = float(os.environ.get("LOAD_SECONDS", "0.002"))
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(**_: Any) -> None:
-    (ledger.folder / f"ready-{os.getpid()}").touch()
+note_ready()
 
 
 async def on_loop(_: Event[Any]) -> None:

@@ -5,22 +5,19 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 app = Celery("odd_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 app.conf.broker_heartbeat = 2
 bus = CeleryEventBus(app=app, retry=RetryPolicy(max_attempts=20, initial=0.1, max_delay=1))
 ledger = Ledger.current()
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(**_: Any) -> None:
-    (ledger.folder / f"ready-{os.getpid()}").touch()
+note_ready()
 
 
 def following(event: Event[Any], subscription: str) -> Event[Any]:

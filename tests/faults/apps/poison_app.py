@@ -8,20 +8,17 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 app = Celery("poison_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app)
 ledger = Ledger.current()
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(**_: Any) -> None:
-    (ledger.folder / f"ready-{os.getpid()}").touch()
+note_ready()
 
 
 def killing(event: Event[Any]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
@@ -13,6 +12,7 @@ from qt_events.logs.configure import bound_fields
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 #: By subscription: seconds between its attempts, how many there are, and the first one that works.
 PLAN = {"soon": (0.4, 3, 3), "never": (1.5, 3, 99), "later": (6.0, 2, 2), "steady": (0.4, 3, 1)}
@@ -22,7 +22,7 @@ def main() -> CeleryEventBus:
     app = Celery("retry_app", broker=os.environ["LOAD_URL"], set_as_current=False)
     bus = CeleryEventBus(app=app)
     ledger = Ledger.current()
-    worker_ready.connect(lambda **_: (ledger.folder / f"ready-{os.getpid()}").touch(), weak=False)
+    note_ready()
     for name, (delay, attempts, works) in PLAN.items():
         policy = RetryPolicy(max_attempts=attempts, initial=delay, factor=1, jitter=0)
         handler = ledger.keeping(name, failing_before(works, name))

@@ -5,11 +5,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
+from tests.support.fleet.readiness import note_ready
 
 app = Celery("slow_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app)
@@ -17,10 +17,7 @@ ledger = Ledger.current()
 # Once it is there, the slow one is not slow any more
 hurry = ledger.folder / "hurry"
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(**_: Any) -> None:
-    (ledger.folder / f"ready-{os.getpid()}").touch()
+note_ready()
 
 
 async def quick(_: Event[Any]) -> None:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import django
 from asgiref.sync import sync_to_async
 from celery import Celery
-from celery.signals import worker_ready
 from django.conf import settings
 from django.db import connection
 
@@ -18,6 +17,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import Call, Recorder, record
+from tests.support.fleet.readiness import record_ready
 
 _URL = urlsplit(os.environ["DJANGO_DATABASE"])
 settings.configure(
@@ -74,10 +74,7 @@ def subscribe(bus: EventBus) -> None:
 if __name__ != "__main__":
     app = Celery("django_app", broker=os.environ["FLEET_URL"], set_as_current=False)
     subscribe(CeleryEventBus(app=app, max_workers=1))
-
-    @worker_ready.connect(weak=False)
-    def tell_ready(sender: Any, **_: Any) -> None:
-        Recorder.current().write(Call("ready", sender.hostname))
+    record_ready()
 
 
 async def main(bus: EventBus) -> None:

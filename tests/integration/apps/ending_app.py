@@ -13,14 +13,14 @@ from typing import Any
 from amqp import spec
 from amqp.transport import TCPTransport
 from celery import Celery
-from celery.signals import worker_ready
 from celery.worker.request import Request
 
 from qt_events.delivery.retry import NO_RETRY
 from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, nth_call, record
+from qt_events.testing.contract.recorder import RecordedLog, nth_call, record
+from tests.support.fleet.readiness import record_ready
 from tests.support.fleet.serving import serves
 
 STEP = 0.02  # seconds
@@ -32,10 +32,7 @@ app = Celery("ending_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 def strike_in(method: tuple[int, int]) -> None:

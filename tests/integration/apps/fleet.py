@@ -7,7 +7,6 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscribing.subscription import EventHandler
@@ -22,6 +21,7 @@ from qt_events.testing.contract.recorder import (
     passed_in_thread,
     record,
 )
+from tests.support.fleet.readiness import record_ready
 from tests.support.fleet.serving import serves
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
@@ -39,10 +39,7 @@ bus = CeleryEventBus(
 )
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 async def on_loop(event: Event[Any]) -> None:

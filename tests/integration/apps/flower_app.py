@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import Reject, RetryPolicy
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, Recorder, nth_call, passed, record
+from qt_events.testing.contract.recorder import nth_call, passed, record
+from tests.support.fleet.readiness import record_ready
 
 # So long that nobody overtakes whoever tells of a retry, on the pools that tell of it after it is
 # published.
@@ -26,10 +26,7 @@ app: Any = Celery("flower_app", broker=os.environ["FLEET_URL"], set_as_current=F
 app.conf.update(worker_hijack_root_logger=False, timezone="UTC")
 bus = CeleryEventBus(app=app)
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 async def on_order(event: Event[Any]) -> None:

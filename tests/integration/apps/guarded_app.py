@@ -4,20 +4,17 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events import CeleryEventBus, Component, Event, Reject, RetryPolicy
-from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
+from qt_events.testing.contract.recorder import nth_call, record
+from tests.support.fleet.readiness import record_ready
 
 app = Celery("guarded", broker=os.environ["FLEET_URL"], set_as_current=False)
 bus = CeleryEventBus(
     app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0)
 )
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 async def on_order(event: Event[Any]) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, Recorder, record
+from qt_events.testing.contract.recorder import record
+from tests.support.fleet.readiness import record_ready
 from workers.fleet.health import HealthFile
 
 app = Celery("healthy_app", broker=os.environ["FLEET_URL"], set_as_current=False)
@@ -19,10 +19,7 @@ FILE = Path(os.environ["QT_HEALTH_FILE"])
 GO_ON = FILE.with_name(f"{FILE.name}.go-on")
 HealthFile(FILE).keep()
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 async def blocks(event: Event[Any]) -> None:

@@ -5,13 +5,13 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events import PolicyUpdatedEvent
 from qt_events.delivery.retry import NO_RETRY
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, passed, record
+from tests.support.fleet.readiness import record_ready
 
 app: Any = Celery("hostile_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 # With tasks of its own, its pool would be Celery's.
@@ -20,10 +20,7 @@ app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 bus = CeleryEventBus(app=app, rollout=0.3)
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 @app.task(name="canary")

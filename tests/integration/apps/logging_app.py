@@ -9,7 +9,6 @@ import warnings
 from typing import Any
 
 from celery import Celery, signals
-from celery.signals import worker_ready
 from celery.utils.log import get_task_logger
 
 from qt_events.delivery.retry import RetryPolicy
@@ -17,7 +16,8 @@ from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.logs.configure import configure_logging
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
+from qt_events.testing.contract.recorder import nth_call, record
+from tests.support.fleet.readiness import record_ready
 from tests.support.fleet.serving import serves
 
 logger = logging.getLogger("my.app")
@@ -40,10 +40,7 @@ match os.environ.get("LOGGING_APP"):
         app.conf.worker_hijack_root_logger = False
         logging.basicConfig(format="mine %(message)s", stream=sys.stderr)
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 @app.task(name="plain")

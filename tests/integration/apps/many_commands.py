@@ -72,7 +72,7 @@ def watch(child: int, output: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while os.waitpid(child, os.WNOHANG) == (0, 0):
         said = output.read_text(errors="replace") if output.exists() else ""
-        if "no connection" in said or time.monotonic() > deadline:
+        if "no connection" in said or "events wait" in said or time.monotonic() > deadline:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return

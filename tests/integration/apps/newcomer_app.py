@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import till_app  # type: ignore[import-not-found]  # beside it, as Celery finds it
+from till_app import app, bus
+
 from qt_events import Component, Event
 from qt_events.testing.contract.recorder import record
-from tests.integration.apps import till_app
-from tests.integration.apps.till_app import app, bus
 
 __all__ = ["app", "components"]
 

@@ -5,11 +5,11 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, Recorder, passed, passed_in_thread, record
+from tests.support.fleet.readiness import record_ready
 
 QUEUE = "plain_tasks"
 
@@ -19,10 +19,7 @@ app.conf.update(task_default_queue=QUEUE, task_ignore_result=True, worker_prefet
 app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 async def gated(event: Event[Any]) -> None:

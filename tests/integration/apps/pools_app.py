@@ -9,20 +9,19 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import (
-    Call,
     RecordedLog,
     Recorder,
     nth_call,
     passed_in_thread,
     record,
 )
+from tests.support.fleet.readiness import record_ready
 from tests.support.fleet.serving import serves
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
@@ -33,10 +32,7 @@ app.conf.worker_pool_restarts = "POOL_RESTARTS" in os.environ
 bus = CeleryEventBus(app=app, grace=20)
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 def crunch(event: Event[Any]) -> None:

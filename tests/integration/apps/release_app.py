@@ -4,20 +4,17 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.current import current_attempt
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, Recorder, record
+from qt_events.testing.contract.recorder import record
+from tests.support.fleet.readiness import record_ready
 
 app: Any = Celery("release_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app)
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 def handle(event: Event[Any]) -> None:

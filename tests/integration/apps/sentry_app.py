@@ -8,7 +8,6 @@ from typing import Any
 
 import sentry_sdk
 from celery import Celery
-from celery.signals import worker_ready
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
@@ -19,6 +18,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import Call, Recorder
+from tests.support.fleet.readiness import record_ready
 
 
 class Recording(Transport):
@@ -67,10 +67,7 @@ def subscribe(bus: EventBus) -> None:
 if __name__ != "__main__":
     app = Celery("sentry_app", broker=os.environ["FLEET_URL"], set_as_current=False)
     subscribe(CeleryEventBus(app=app))
-
-    @worker_ready.connect(weak=False)
-    def tell_ready(sender: Any, **_: Any) -> None:
-        Recorder.current().write(Call("ready", sender.hostname))
+    record_ready()
 
 
 async def main(bus: EventBus) -> None:

@@ -8,19 +8,16 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events import CeleryEventBus, Event
-from qt_events.testing.contract.recorder import Call, Recorder, record
+from qt_events.testing.contract.recorder import record
+from tests.support.fleet.readiness import record_ready
 
 SERVICE = os.environ["SERVICE"]
 app = Celery(SERVICE, broker=os.environ["FLEET_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app)
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 class OrderHandler:

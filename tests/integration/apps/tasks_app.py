@@ -4,11 +4,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.recorder import Call, Recorder, record
+from qt_events.testing.contract.recorder import record
+from tests.support.fleet.readiness import record_ready
 
 app = Celery(
     os.environ.get("TASKS_APP", "tasks_app"),
@@ -18,10 +18,7 @@ app = Celery(
 )
 bus = CeleryEventBus(app=app, prefix=os.environ.get("TASKS_PREFIX", "qt"))
 
-
-@worker_ready.connect(weak=False)
-def tell_ready(sender: Any, **_: Any) -> None:
-    Recorder.current().write(Call("ready", sender.hostname))
+record_ready()
 
 
 if "TASKS_NONE" not in os.environ:

@@ -1,6 +1,8 @@
 """Replay of a history to one subscription of a bus in memory, on all stores."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,11 +20,17 @@ from qt_events.errors import (
     UnknownSubscriptionError,
 )
 from qt_events.events.raw import RawEvent
-from qt_events.history import EventFilter, History, HistoryError, UnheardPatternError
+from qt_events.history import (
+    EventFilter,
+    History,
+    HistoryError,
+    HistoryUnavailableError,
+    UnheardPatternError,
+)
 from qt_events.history.errors import InvalidWhereError
 from qt_events.history.recorder import Recorder
 from qt_events.history.replaying.replay import BATCH
-from qt_events.history.store import Store
+from qt_events.history.store import PAGE, Store
 from tests.support import stored
 from tests.support.stored import NOON
 
@@ -124,24 +132,27 @@ async def test_a_replay_goes_on_behind_its_bookmark_and_a_finished_one_sends_not
 ) -> None:
     """At most one batch comes twice."""
     history.store.append(many(5 * BATCH))
-    redeliver = desk.bus.redeliver
+    redeliver_all = desk.bus.redeliver_all
 
-    async def die(event: Any, subscription: str, *, replay_id: str) -> None:
-        await redeliver(event, subscription, replay_id=replay_id)
-        if event.id == str(3 * BATCH - 1):
+    async def die(events: list[RawEvent], subscription: str, *, replay_id: str) -> Any:
+        errors = await redeliver_all(events, subscription, replay_id=replay_id)
+        if events[-1].id == str(3 * BATCH - 1):
             raise Killed
+        return errors
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.bus, "redeliver", die)
+        patched.setattr(desk.bus, "redeliver_all", die)
         with pytest.raises(Killed):
             await history.replay(desk.bus, "desk", DEALS, replay_id="monday")
+    await desk.bus.join()
+    sent = len(desk.ids)
     # What was recorded meanwhile the subscription got by itself.
     again = await history.replay(desk.bus, "desk", replay_id="monday")
     before = again.sent_before
     assert again.sent == 5 * BATCH
-    assert 2 * BATCH <= before < 3 * BATCH
+    assert 2 * BATCH <= before < 3 * BATCH <= sent <= before + BATCH
     await desk.bus.join()
-    numbers = [*range(3 * BATCH), *range(before, 5 * BATCH)]
+    numbers = [*range(sent), *range(before, 5 * BATCH)]
     assert desk.ids == list(map(str, numbers))
     history.store.append(many(1, 5 * BATCH))
     finished = await history.replay(desk.bus, "desk", DEALS, replay_id="monday")
@@ -175,15 +186,15 @@ async def test_an_error_of_the_broker_says_how_to_go_on(
 ) -> None:
     history = History()
     history.store.append(many(2 * BATCH))
-    redeliver = desk.bus.redeliver
+    redeliver_all = desk.bus.redeliver_all
 
-    async def fail(event: Any, subscription: str, *, replay_id: str) -> None:
-        if event.id == str(BATCH):
+    async def fail(events: list[RawEvent], subscription: str, *, replay_id: str) -> Any:
+        if events[0].id == str(BATCH):
             raise BrokerError("away")
-        await redeliver(event, subscription, replay_id=replay_id)
+        return await redeliver_all(events, subscription, replay_id=replay_id)
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.bus, "redeliver", fail)
+        patched.setattr(desk.bus, "redeliver_all", fail)
         with pytest.raises(BrokerError) as raised:
             await history.replay(desk.bus, "desk", replay_id="monday")
     [note] = raised.value.__notes__
@@ -192,19 +203,90 @@ async def test_an_error_of_the_broker_says_how_to_go_on(
     assert (again.sent, again.sent_before) == (2 * BATCH, BATCH)
 
 
+async def test_nothing_counts_behind_what_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent after it is sent again, with it."""
+    history = History()
+    history.store.append(many(BATCH))
+    redeliver_all, both = desk.bus.redeliver_all, asyncio.Barrier(2)
+
+    async def fail(events: list[RawEvent], subscription: str, *, replay_id: str) -> Any:
+        await both.wait()
+        if events[0].id == "0":
+            raise BrokerError("away")
+        return await redeliver_all(events, subscription, replay_id=replay_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.bus, "redeliver_all", fail)
+        with pytest.raises(BrokerError):
+            await history.replay(desk.bus, "desk", replay_id="monday")
+    again = await history.replay(desk.bus, "desk", replay_id="monday")
+    assert (again.sent, again.sent_before) == (BATCH, 0)
+    await desk.bus.join()
+    assert desk.ids == [str(n) for n in (*range(BATCH // 2, BATCH), *range(BATCH))]
+
+
+async def test_a_page_that_cannot_be_read_either_is_said(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two things fail, one is raised: asyncio says nothing of the other."""
+    history = History()
+    history.store.append(many(2 * PAGE))
+    page, is_read = history.store.page, threading.Event()
+
+    def unreadable(*args: Any, **options: Any) -> Any:
+        if not options.get("after"):
+            return page(*args, **options)
+        is_read.set()
+        raise HistoryUnavailableError("the disk is gone")
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        await asyncio.to_thread(is_read.wait, 10)
+        raise BrokerError("away")
+
+    monkeypatch.setattr(history.store, "page", unreadable)
+    monkeypatch.setattr(desk.bus, "redeliver_all", fail)
+    with pytest.raises(BrokerError, match="away"):
+        await history.replay(desk.bus, "desk", replay_id="monday")
+    gc.collect()
+    [said] = caplog.messages
+    assert said == (
+        "the replay 'monday' ends, and its next page could not be read either: the disk is gone"
+    )
+
+
+async def test_a_replay_waits_while_the_bus_holds_as_many_events_as_it_may() -> None:
+    """Any number of events is replayed in memory without being held there at once."""
+    history, most, held = History(), 100, list[int]()
+    history.store.append(many(3 * BATCH))
+    bus = InMemoryEventBus(max_queue_size=most)
+
+    async def on_deal(_: Event) -> None:
+        held.append(bus.get_stats()["queue_size"])
+        await asyncio.sleep(0)
+
+    bus.subscribe("#", on_deal, name="desk")
+    async with bus:
+        assert (await history.replay(bus, "desk")).sent == 3 * BATCH
+        await bus.join()
+    assert len(held) == 3 * BATCH
+    assert max(held) <= most + BATCH
+
+
 async def test_a_replay_is_for_what_was_recorded_before_it(
     history: History, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would meet what is recorded later a second time, whenever that was published."""
     ahead = datetime.now(UTC) + timedelta(days=1)
     history.store.append([*many(1), raw("ahead", time=ahead)])
-    redeliver = desk.bus.redeliver
+    redeliver_all = desk.bus.redeliver_all
 
-    async def meanwhile(event: Any, subscription: str, *, replay_id: str) -> None:
-        history.store.append([raw(f"late-{event.id}")])
-        await redeliver(event, subscription, replay_id=replay_id)
+    async def meanwhile(events: list[RawEvent], subscription: str, *, replay_id: str) -> Any:
+        history.store.append([raw(f"late-{each.id}") for each in events])
+        return await redeliver_all(events, subscription, replay_id=replay_id)
 
-    monkeypatch.setattr(desk.bus, "redeliver", meanwhile)
+    monkeypatch.setattr(desk.bus, "redeliver_all", meanwhile)
     assert (await history.replay(desk.bus, "desk", replay_id="monday")).sent == 2
     assert (await history.replay(desk.bus, "desk", replay_id="monday")).sent == 2
     await desk.bus.join()

@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 from qt_events import Event, InMemoryEventBus
+from qt_events.databases import sqlite
 from qt_events.events.raw import RawEvent
 from qt_events.history import History, HistoryUnavailableError, recorder
-from qt_events.history.stores import sqlite
 from qt_events.history.stores.database import checked_url
 from qt_events.history.stores.sql_store import SqlStore
 from tests.support.stored import many, raw

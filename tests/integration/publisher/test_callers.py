@@ -52,8 +52,7 @@ async def test_one_connection_serves_every_loop_and_thread(
             loop.run_in_executor(threads, (in_a_loop, in_a_thread)[n % 2], n) for n in range(8)
         ]
         await asyncio.gather(*works)
-    assert before == 0
-    assert publisher_threads() == 1
+    assert publisher_threads() == before + 1
     await until_told(lambda: len(management.connections(vhost)) == 1)
     expected = [10 * number + i for number in range(8) for i in range(6)]
     assert sorted(await asyncio.to_thread(taken, amqp_url)) == expected
@@ -211,9 +210,10 @@ def test_a_process_with_many_open_files_publishes(amqp_url: str) -> None:
 
 def test_a_publisher_is_closed_once_and_for_all(bus: CeleryEventBus) -> None:
     """Closing twice is closing once. Publishing afterwards is a named error, at once."""
+    before = publisher_threads()
     bus.publish_sync(event())
     for _ in range(3):
         bus.close()
-    assert publisher_threads() == 0
+    assert publisher_threads() == before
     with within(0), pytest.raises(BusStateError, match="closed"):
         bus.publish_sync(event())

@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from qt_events import Published
 from qt_events.errors import PublishRefusedError, UnroutableError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.properties import Content
@@ -112,7 +113,7 @@ async def test_a_forbidden_publish_fails_alone(
         bus.publish(event(n, "forbidden.x" if n in forbidden else "allowed.x")) for n in range(60)
     )
     results = await asyncio.gather(*publishes, return_exceptions=True)
-    assert {n for n, result in enumerate(results) if result is not None} == forbidden
+    assert {n for n, result in enumerate(results) if result is not Published.CONFIRMED} == forbidden
     assert all(isinstance(results[n], PublishRefusedError) for n in forbidden)
     assert all(
         "forbidden.x" in str(results[n]) and "ACCESS_REFUSED" in str(results[n]) for n in forbidden
@@ -144,7 +145,7 @@ async def test_an_unsendable_message_fails_alone(
         return_exceptions=True,
     )
     assert isinstance(results.pop(1), PublishRefusedError)
-    assert results == [None] * 19
+    assert results == [Published.CONFIRMED] * 19
     assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == list(range(1, 20))
 

@@ -1,11 +1,14 @@
 """Hosted: `async with bus:`."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from qt_events.bus import Hosted
+from qt_events.delivery.publishing.published import Published
 from qt_events.errors import BusStateError
+from qt_events.events.event import Event
 
 
 class Host(Hosted):
@@ -16,6 +19,9 @@ class Host(Hosted):
         self.notes: list[str] = []
         self.ready, self.ended = asyncio.Event(), asyncio.Event()
         self.fails, self.late = fails, late
+
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
+        raise NotImplementedError
 
     async def run_forever(self, *, handle_signals: bool = False) -> None:
         self.notes.append("runs")

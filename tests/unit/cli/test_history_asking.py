@@ -19,7 +19,6 @@ from tests.support.conversations import ORDER, QUOTE, SIGNAL, TRADE
 from tests.support.stored import fate, many, raw
 from tests.unit.cli.commands import Command
 
-PROGRAM = "from qt_events.cli.history import history; history()"
 MEASURED = """
 import contextlib
 from qt_events.cli import main
@@ -243,7 +242,7 @@ def test_a_closed_pipe_ends_in_silence(url: str, args: tuple[str, ...]) -> None:
         store.append(many(2_000, first=10))
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-c", PROGRAM, *args, "--store", url]
+    command = [sys.executable, "-m", "qt_events", "history", *args, "--store", url]
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, b"")

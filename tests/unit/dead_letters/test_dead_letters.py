@@ -291,6 +291,29 @@ async def test_a_pace_is_even_and_bounds_what_is_in_hand(monkeypatch: pytest.Mon
     assert len(waits) == 3
 
 
+async def test_a_pause_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate is kept after a broker was away, too: no more than a turn goes at once."""
+    waits: list[float] = []
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    pace = Pace(100.0)
+    for _ in range(3):
+        await pace.turn(10)
+        now += 5.0
+    assert waits == [0, 0, 0]
+    now -= 5.0
+    for _ in range(3):
+        await pace.turn(10)
+    assert waits[3:] == pytest.approx([0, 0.1, 0.1])
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "5", True])
 async def test_a_rate_is_a_number_over_zero(rate: Any) -> None:
     """Other values are a named error, before the scan begins."""

@@ -10,6 +10,7 @@ from qt_events.delivery.outcome import (
     Consequences,
     DeadLetter,
     DeadLetterReason,
+    Deduplicated,
     Done,
     Failure,
     GivenBack,
@@ -30,6 +31,7 @@ REVOKED = DeadLetter(DeadLetterReason.REVOKED, FAILURE)
     [
         (Done(), Consequences("delivered", "succeeded")),
         (Done(handled=False), Consequences("filtered", "succeeded")),
+        (Deduplicated(), Consequences("deduplicated", "succeeded")),
         (
             GivenBack(2.5, NOW, FAILURE),
             Consequences("given_back", "retried", FAILURE, again_after=2.5, since=NOW),
@@ -39,7 +41,16 @@ REVOKED = DeadLetter(DeadLetterReason.REVOKED, FAILURE)
         (EXHAUSTED, Consequences("dead_lettered", "failed", FAILURE, dead_letter=EXHAUSTED)),
         (REVOKED, Consequences("dead_lettered", "revoked", FAILURE, dead_letter=REVOKED)),
     ],
-    ids=["handled", "skipped", "given back", "retry", "retry at once", "dead letter", "revoked"],
+    ids=[
+        "handled",
+        "skipped",
+        "before",
+        "given back",
+        "retry",
+        "retry at once",
+        "dead letter",
+        "revoked",
+    ],
 )
 def test_consequences_of_each_outcome(outcome: Outcome, expected: Consequences) -> None:
     """One pure function says what is counted, told, published and kept."""
@@ -51,6 +62,7 @@ def test_every_outcome_has_a_counter_in_stats(outcome: type[Outcome]) -> None:
     """An outcome that is counted nowhere would be lost in silence."""
     made: dict[type, Outcome] = {
         Done: Done(),
+        Deduplicated: Deduplicated(),
         Retry: Retry(1, FAILURE),
         DeadLetter: EXHAUSTED,
         GivenBack: GivenBack(1, NOW, FAILURE),

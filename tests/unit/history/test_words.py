@@ -66,6 +66,13 @@ def test_what_was_handled_stays_handled_whatever_a_replay_brings() -> None:
     assert said(later, fate()).startswith("handled by 1 of 1; risk_guard made it a dead letter")
 
 
+def test_a_duplicate_was_handled_though_its_first_fate_is_lost() -> None:
+    """The process that handled it was killed before it could tell."""
+    assert said(fate(outcome="deduplicated")) == (
+        "handled by 1 of 1; risk_guard got it again and had handled it before"
+    )
+
+
 def test_another_day_is_named() -> None:
     assert said(fate(outcome="discarded"), seconds=86_400).endswith("at 2026-11-30 12:00:00")
 

@@ -9,7 +9,7 @@ from qt_events import BatchFailed, Event, InMemoryEventBus, NotSupportedError, R
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.telling import fate_telling
-from qt_events.delivery.telling.fates import Fate
+from qt_events.delivery.telling.fates import BATCH, Fate
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
 
@@ -202,8 +202,9 @@ async def test_events_are_counted_and_told_one_by_one() -> None:
 
 async def test_the_fates_of_a_large_batch_are_all_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """One turn of the loop concludes more than may wait to be told."""
-    monkeypatch.setattr(fate_telling, "MOST", fate_telling.BATCH + 100)
-    number = 2 * fate_telling.BATCH + 10
+    monkeypatch.setattr(fate_telling, "FULL", BATCH)
+    monkeypatch.setattr(fate_telling, "MOST", BATCH + 100)
+    number = 2 * BATCH + 10
     told, bus = list[Fate](), InMemoryEventBus()
     bus.subscribe("made", Lists(), name="lists", batch=number)
     bus.listen_to_fates(told.extend, name="listener")

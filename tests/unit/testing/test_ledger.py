@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from qt_events.delivery.publishing.published import Published
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import InvalidOptionError, PublishTimeoutError
 from qt_events.events.event import Event
@@ -242,7 +243,7 @@ def test_a_worker_finds_the_ledger_by_the_environment(
 class Failing(InMemoryEventBus):
     """Bus that confirms nothing."""
 
-    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
         raise PublishTimeoutError(str(mandatory))
 
 

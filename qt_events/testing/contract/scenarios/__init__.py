@@ -13,6 +13,7 @@ middleware.py     around publishes and handlers, and observers
 telling.py        fates: what became of events
 starting.py       a new subscription that begins with old events
 replaying.py      an event sent again, to one subscription
+deduplicating.py  inboxes: what comes twice takes effect once
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
@@ -21,6 +22,7 @@ from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
     batching,
     burying,
+    deduplicating,
     handling,
     middleware,
     ordering,
@@ -49,6 +51,7 @@ MODULES = (
     middleware,
     telling,
     replaying,
+    deduplicating,
     starting,
     tracing,
     refusing,

@@ -21,6 +21,10 @@ async def record_marks(event: Event[Any]) -> None:
     record("replay.heard", event, **marks, source=event.source, time=event.timestamp.isoformat())
 
 
+async def record_many(event: Event[Any]) -> None:
+    record("replay.many.heard", event, replayed=event.replayed)
+
+
 async def fail_marked(event: Event[Any]) -> None:
     times = nth_call("replay.failing", event)
     record("replay.marks", event, replayed=event.replayed, times=times)
@@ -72,6 +76,25 @@ class Replayed(Scenario):
         assert len(run.calls("replay.beside", event)) == 1
         assert len(run.calls("replay.wanted", event)) == 1
         assert run.calls("replay.wanted", last) == []
+
+
+class ManyReplayed(Scenario):
+    """Many events that are sent again together are handled in their order, each once."""
+
+    needs = Feature.REPLAY
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("replay.many", record_many, name="replay.many.heard", concurrency=1)
+
+    async def check(self, run: ScenarioRun) -> None:
+        events: list[Event[Any]] = [Event("replay.many", payload={"n": n}) for n in range(20)]
+        assert isinstance(run.bus, Redelivers)
+        sent = [RawEvent.of(each) if n % 2 else each for n, each in enumerate(events)]
+        for some in (sent, []):
+            errors = await run.bus.redeliver_all(some, "replay.many.heard", replay_id="monday")
+            assert errors == []
+        await run.heard("replay.many.heard", events)
+        assert all(call.details["replayed"] for call in run.calls("replay.many.heard"))
 
 
 class ReplayedUnheard(Scenario):

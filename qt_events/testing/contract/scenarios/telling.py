@@ -1,13 +1,14 @@
 """Fates: what becomes of events is told to those who listen, and to nobody else."""
 
 from datetime import UTC, datetime, timedelta
+from time import time_ns
 from typing import Any
 from unittest.mock import patch
 
 from qt_events.bus import EventBus
 from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.telling.fate_telling import TellsFates, fate_of
+from qt_events.delivery.telling.fate_telling import TellsFates
 from qt_events.delivery.telling.fates import Fate
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import Call, Recorder, fail, hear
@@ -185,7 +186,7 @@ class NobodyListens(Scenario):
 
     async def check(self, run: ScenarioRun) -> None:
         async def none_is_made() -> bool:
-            with patch("qt_events.delivery.telling.fate_telling.fate_of", wraps=fate_of) as made:
+            with patch("qt_events.delivery.telling.fate_telling.time_ns", wraps=time_ns) as made:
                 event = await run.publish("untold.happened")
                 await run.called("untold.heard", event=event)
                 await run.bus.join()

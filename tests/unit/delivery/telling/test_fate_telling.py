@@ -1,6 +1,8 @@
 """Fates on their way: how many wait, who is called, and what is left out."""
 
+import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -9,12 +11,14 @@ from qt_events.delivery.outcome import HANDLED
 from qt_events.delivery.subscribing.subscription import FATES
 from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.telling.fate_telling import (
-    BATCH,
+    FULL,
     MOST,
     WaitingFates,
     is_topic,
-    of_subscriptions,
+    number_of,
+    topics_of,
 )
+from qt_events.delivery.telling.fates import BATCH, LONGEST_IDENTITY, messages_of
 
 
 def attempt(subscription: str, number: int = 1) -> Attempt:
@@ -27,10 +31,21 @@ def test_as_many_fates_wait_as_are_bounded_and_the_others_are_counted() -> None:
     waiting = WaitingFates(Subscriptions(), woken.append)
     for number in range(MOST + 3):
         waiting.concluded(attempt("desk", number))
-    assert (len(waiting), waiting.dropped, woken) == (MOST, 3, [1, BATCH])
-    assert [each.attempt for each in waiting.take()] == list(range(MOST))
+    assert (len(waiting), waiting.dropped, woken) == (MOST, 3, [1, FULL])
+    assert waiting.take()["desk"]["attempt"] == list(range(MOST))
     waiting.concluded(attempt("desk"))
-    assert woken == [1, BATCH, 1]
+    assert woken == [1, FULL, 1]
+
+
+def test_a_fate_with_an_id_of_megabytes_does_not_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten thousand of them would take the memory of the machine. How many they were is said."""
+    waiting = WaitingFates(Subscriptions(), lambda _: None)
+    for own in ("x" * (LONGEST_IDENTITY + 1), "short", "x" * 16_000_000):
+        waiting.concluded(replace(attempt("desk"), event_id=own))
+    assert waiting.take()["desk"]["event_id"] == ["short"]
+    assert waiting.take() == {}
+    [said] = caplog.messages
+    assert said.startswith("2 fates are not told")
 
 
 def test_a_subscription_that_tells_no_fates_has_none() -> None:
@@ -41,7 +56,7 @@ def test_a_subscription_that_tells_no_fates_has_none() -> None:
     waiting = WaitingFates(subscriptions, lambda _: None)
     for name in ("listener", "silent", "gone"):
         waiting.concluded(attempt(name))
-    assert [each.subscription for each in waiting.take()] == ["gone"]
+    assert list(waiting.take()) == ["gone"]
 
 
 def test_fates_are_told_by_subscription_a_batch_at_a_time(
@@ -55,7 +70,11 @@ def test_fates_are_told_by_subscription_a_batch_at_a_time(
         waiting.concluded(attempt("desk"))
         waiting.concluded(attempt("no..topic"))
     waiting.concluded(attempt("book"))
-    found = [(name, len(fates)) for name, fates in of_subscriptions(waiting.take())]
-    assert found == [("desk", BATCH), ("desk", 1), ("book", 1)]
+    told = waiting.take()
+    assert number_of(told) == 2 * BATCH + 3
+    found = [(name, len(fates["event_id"])) for name, fates in topics_of(told)]
+    assert found == [("desk", BATCH + 1), ("book", 1)]
+    messages = list(messages_of("desk", told["desk"], "w"))
+    assert [len(json.loads(each)["data"]["fates"]["event_id"]) for each in messages] == [BATCH, 1]
     (said,) = caplog.messages
     assert "'no..topic' are not told" in said

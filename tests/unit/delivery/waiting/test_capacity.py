@@ -44,6 +44,24 @@ async def test_a_place_is_taken_when_it_is_given() -> None:
     assert room.taken == 1
 
 
+async def test_places_given_back_together_let_as_many_in() -> None:
+    """Some were one too many: nobody gets those."""
+    room, let_in = Capacity(3), list[str]()
+    for _ in range(5):
+        room.enter_at_once(anyway=True)
+    tasks = await waiting(room, "a", "b", let_in=let_in)
+    room.leave_together(2)
+    assert (room.taken, let_in) == (3, [])
+    room.leave_together(3)
+    await asyncio.gather(*tasks)
+    assert (room.taken, let_in) == (2, ["a", "b"])
+    emptied = asyncio.create_task(room.emptied(5))
+    await asyncio.sleep(0)
+    room.leave_together(2)
+    assert await emptied
+    assert [room.enter_at_once() for _ in range(4)] == [True, True, True, False]
+
+
 async def test_a_cancelled_waiter_takes_no_place() -> None:
     """The next one in line gets it, also if it had been given already."""
     room, let_in = Capacity(1), list[str]()
@@ -119,7 +137,13 @@ async def test_late_waiters_are_reported_now_and_then(monkeypatch: pytest.Monkey
     """Ten waiters make one report in ten seconds; who left the line is not late."""
     monkeypatch.setattr("qt_events.delivery.waiting.capacity.LATE", 0.01)
     reports: list[int] = []
-    room = Capacity(1, lambda: reports.append(room.late))
+
+    def slowest() -> str:
+        reports.append(room.late)
+        return "the slowest"
+
+    room = Capacity(1)
+    room.slowest = slowest
     await room.enter(5)
     waiting = [asyncio.create_task(room.enter(0.1)) for _ in range(10)]
     results = await asyncio.gather(*waiting, return_exceptions=True)

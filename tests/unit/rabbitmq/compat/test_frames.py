@@ -3,6 +3,7 @@
 import socket
 import struct
 from collections.abc import Iterator
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -227,6 +228,20 @@ def test_py_amqp_asked_for_what_has_come_does_not_wait(plain: Line) -> None:
         assert transport.read_frame() == READ
         with pytest.raises(TimeoutError):
             transport.read_frame()
+
+
+def test_py_amqp_handles_what_came_frame_by_frame(plain: Line) -> None:
+    """Until there is no more, or the time is over."""
+    plain.theirs.sendall(FRAME * 3)
+
+    def read(timeout: float) -> None:
+        with plain.raw.transport.having_timeout(timeout):
+            plain.raw.on_inbound_frame(plain.raw.transport.read_frame())
+
+    plain.raw.blocking_read = read
+    assert not plain.raw.frames.handle_what_came(0.0)
+    assert plain.raw.frames.handle_what_came(monotonic() + 60)
+    assert plain.handled == [READ] * 3
 
 
 def test_a_write_is_the_same_without_reading_ahead(plain: Line) -> None:

@@ -66,6 +66,7 @@ class Scene:
             unacknowledged=UnacknowledgedEvents(),
             survived=SurvivedDeliveries(),
             concluded=Mock(),
+            concluded_together=Mock(),
         )
         self.pool = AsyncioPool(limit=1, app=Mock(qt_events_runtime=self.runtime))
         self.pool.start()

@@ -12,7 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from qt_events.delivery.deliver import deliver
-from qt_events.delivery.outcome import Done, Outcome
+from qt_events.delivery.outcome import Deduplicated, Done, Outcome
 from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.events.event import Event
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread
@@ -38,7 +38,7 @@ def handled(thread: HandlerThread, handler: EventHandler) -> Outcome:
 
 
 def failure(outcome: Outcome) -> str:
-    assert not isinstance(outcome, Done)
+    assert not isinstance(outcome, Done | Deduplicated)
     return outcome.failure.exception_type
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qt_events import Event, HealthStatus, InMemoryEventBus, RetryPolicy
+from qt_events import Event, HealthStatus, InMemoryEventBus, Published, RetryPolicy
 from tests.unit.workers.harness import Harness
 from workers.events import ANALYZED, HealthChecked, TradingOpenedEvent
 from workers.market.price_file import Close, read_market
@@ -162,11 +162,12 @@ async def test_delivered_twice_each_event_changes_nothing(
     class Twice(InMemoryEventBus):
         """Bus that publishes every new event twice."""
 
-        async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-            await super().publish(event, mandatory=mandatory)
+        async def publish(self, event: Event[Any], *, mandatory: bool = False) -> Published:
+            published = await super().publish(event, mandatory=mandatory)
             if (event.type, event.id) not in told:
                 told.add((event.type, event.id))
                 await super().publish(event, mandatory=mandatory)
+            return published
 
     bus = Twice()
     build(bus, store)

@@ -1,15 +1,17 @@
 """PostgreSQL: connections, and what it does in its own way."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, dialect, insert
 
-from qt_events.history.stores.columns import index_text
-from qt_events.history.stores.schema import metadata
+from qt_events.databases.columns import index_text
 
 __all__ = ["insert", "lock", "make_engine", "one_of", "parameters", "size", "values"]
 
+#: Knows how many rows a condition fits.
+ESTIMATES = True
 #: A server that is gone without a word is given up after about 20 s; libpq alone waits for hours.
 _PATIENCE = {
     "connect_timeout": 5,
@@ -71,12 +73,12 @@ def identity(_url: sa.URL) -> object:
     return None
 
 
-def size(connection: sa.Connection) -> int:
-    """Return the bytes of all tables with their indexes."""
+def size(connection: sa.Connection, tables: Iterable[str]) -> int:
+    """Return the bytes of tables with their indexes."""
     # Through pg_inherits: a table may have been partitioned, and is empty itself then.
     query = sa.text(
         "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE oid IN "
         "(SELECT to_regclass(:table) UNION ALL "
         "SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:table))"
     )
-    return sum(int(connection.scalar(query, {"table": table}) or 0) for table in metadata.tables)
+    return sum(int(connection.scalar(query, {"table": table}) or 0) for table in tables)
