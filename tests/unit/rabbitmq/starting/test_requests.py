@@ -43,7 +43,7 @@ def test_progress_is_read_as_it_was_written() -> None:
 
 def marked(text: Any, exchange: str) -> RawMessage:
     raw = RawMessage(b"", application_headers={MARK: text})
-    raw.delivery_info["exchange"] = exchange
+    raw.delivery_info = {"exchange": exchange}
     return raw
 
 
