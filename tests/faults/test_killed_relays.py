@@ -35,4 +35,3 @@ async def test_killed_relays_lose_nothing_and_invent_nothing(
     record_property("orders", str(account))
     assert account.orders > KILLS * TRANSACTIONS
     assert (account.lost, account.invented, account.disordered, account.dead) == (0, 0, 0, 0)
-    assert account.doubled > 0
