@@ -28,7 +28,7 @@ Rest = Callable[["RunningAttempt"], Awaitable[object]]
 
 
 class HandledBeforeError(Exception):
-    """End of an attempt that an inbox has kept from the handler. It leaves this package never."""
+    """End of an attempt that an inbox has kept from the handler. It never leaves this package."""
 
 
 @dataclass(slots=True)

@@ -77,8 +77,8 @@ FULL = MOST // 2  #: fates that wait no longer for others
 class WaitingFates:
     """AttemptObserver that keeps fates until they are told. Safe from any thread.
 
-    `wake` is called with the number that waits, when that is 1 or FULL. Where MOST wait, further
-    ones are dropped and counted.
+    `wake` is called with 1 for the first fate after a `take`, and with FULL when so many wait.
+    Where MOST wait, further ones are dropped and counted.
     """
 
     def __init__(self, subscriptions: Subscriptions, wake: Callable[[int], object]) -> None:
@@ -86,6 +86,8 @@ class WaitingFates:
         # _WIDTH values for each: objects that wait would have the interpreter look for garbage.
         self._waiting: list[Any] = []
         self.dropped = self._too_long = 0
+        # Since the last take; not by the number: another thread may take while one is counted.
+        self._is_woken = False
 
     def __len__(self) -> int:
         return len(self._waiting) // _WIDTH
@@ -107,14 +109,19 @@ class WaitingFates:
                 own, source, attempt.event_type, attempt.number, time_ns(), attempt.outcome,
                 attempt.seconds, attempt.replayed, name,
             ))  # fmt: skip
-            if not count or count == FULL - 1:
-                self._wake(count + 1)
+            if not self._is_woken:
+                self._is_woken = True
+                self._wake(1)
+            elif count == FULL - 1:
+                self._wake(FULL)
 
     def take(self) -> dict[str, Columns]:
         """Remove and return all that wait now, by subscription."""
         if count := self._too_long:
             self._too_long -= count
             warn_of_too_long(count)
+        # Before the look: what comes behind it wakes again.
+        self._is_woken = False
         size = len(self._waiting)
         taken = self._waiting[:size]
         del self._waiting[:size]

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
@@ -35,6 +36,31 @@ def test_as_many_fates_wait_as_are_bounded_and_the_others_are_counted() -> None:
     assert waiting.take()["desk"]["attempt"] == list(range(MOST))
     waiting.concluded(attempt("desk"))
     assert woken == [1, FULL, 1]
+
+
+@dataclass
+class Raced:
+    """Attempt in the middle of whose telling another thread takes what waits."""
+
+    waiting: WaitingFates
+    told: Attempt
+
+    @property
+    def event_type(self) -> str:
+        self.waiting.take()
+        return self.told.event_type
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.told, name)
+
+
+def test_a_fate_that_comes_while_others_are_taken_wakes_too() -> None:
+    """Else it would wait for a later one, in a child of a pool without end."""
+    woken: list[int] = []
+    waiting = WaitingFates(Subscriptions(), woken.append)
+    waiting.concluded(attempt("desk"))
+    waiting.concluded(cast("Attempt", Raced(waiting, attempt("desk"))))
+    assert (len(waiting), woken) == (1, [1, 1])
 
 
 def test_a_fate_with_an_id_of_megabytes_does_not_wait(caplog: pytest.LogCaptureFixture) -> None:
