@@ -2,13 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 from qt_events import Published
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.integration.publisher.numbered_events import event
+from tests.integration.publisher.numbered_events import event, keeping
+from tests.support.buses import MakeBus
 
 AFTER = 0.3  #: seconds of spool_after
 MakeSpooling = Callable[..., CeleryEventBus]
+
+
+def making(make_bus: MakeBus, url: str, path: Path) -> MakeSpooling:
+    """Return what makes buses with the spool at `path`, whose subscription keeps every event."""
+
+    def make(spool: Any = path, **options: Any) -> CeleryEventBus:
+        return keeping(make_bus(url, spool=spool, spool_after=AFTER, **options))
+
+    return make
 
 
 def first_of_each(numbers: Iterable[int]) -> list[int]:

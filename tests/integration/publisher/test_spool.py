@@ -15,12 +15,13 @@ from qt_events.outbox.spool import Spool
 from qt_events.outbox.spool.looking import stats
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.proxy import Proxy
-from tests.integration.publisher.numbered_events import event, keeping, taken, within
+from tests.integration.publisher.numbered_events import event, taken, within
 from tests.integration.publisher.spooled_events import (
     AFTER,
     MakeSpooling,
     first_of_each,
     is_direct,
+    making,
     publish_until_confirmed,
 )
 from tests.support.buses import MakeBus
@@ -29,19 +30,8 @@ from tests.support.waiting import until, until_told
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return the path of a spool that is not there yet."""
-    return tmp_path / "spool.db"
-
-
-@pytest.fixture
 def make(make_bus: MakeBus, proxy: Proxy, amqp_url: str, path: Path) -> MakeSpooling:
-    """Make buses with the spool at `path`, whose one subscription keeps every event."""
-
-    def make(spool: Any = path, **options: Any) -> CeleryEventBus:
-        return keeping(make_bus(proxy.url_for(amqp_url), spool=spool, spool_after=AFTER, **options))
-
-    return make
+    return making(make_bus, proxy.url_for(amqp_url), path)
 
 
 def away(proxy: Proxy) -> None:

@@ -2,20 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qt_events import Published
 from qt_events.outbox.spool.looking import entries, retry
-from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.publisher.numbered_events import event, keeping, taken, within
+from tests.integration.publisher.numbered_events import event, taken, within
 from tests.integration.publisher.spooled_events import (
     AFTER,
     MakeSpooling,
     first_of_each,
     is_direct,
+    making,
     publish_until_confirmed,
 )
 from tests.support.buses import MakeBus
@@ -23,19 +22,8 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return the path of a spool that is not there yet."""
-    return tmp_path / "spool.db"
-
-
-@pytest.fixture
 def make(make_bus: MakeBus, node_url: str, path: Path) -> MakeSpooling:
-    """Make buses with the spool at `path`, whose one subscription keeps every event."""
-
-    def make(spool: Any = path, **options: Any) -> CeleryEventBus:
-        return keeping(make_bus(node_url, spool=spool, spool_after=AFTER, **options))
-
-    return make
+    return making(make_bus, node_url, path)
 
 
 async def test_order_is_kept_across_an_outage_whoever_publishes(
