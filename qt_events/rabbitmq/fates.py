@@ -43,6 +43,7 @@ from qt_events.rabbitmq.compat.basic_publish import writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.messages.properties import PERSISTENT, Content
+from qt_events.rabbitmq.publishing.confirms import UnconfirmedPublishes
 
 logger = logging.getLogger("qt_events")
 
@@ -58,14 +59,13 @@ class FateChannel:
     """Channel that tells fates to an exchange, and nothing else: a refusal closes it."""
 
     def __init__(self, connection: RawConnection, exchange: str) -> None:
-        self._exchange, self._returned = exchange, 0
+        self._exchange, self._returned, self._is_nacked = exchange, 0, False
         self._channel = connection.channel()
         self._channel.confirm_select()
-        # Tags of messages that are not confirmed yet, and the last one.
-        self._unconfirmed, self._tag = set[int](), 0
+        self._unconfirmed: UnconfirmedPublishes[None] = UnconfirmedPublishes()
         self._channel.events["basic_return"].add(self._on_return)
-        for answer in ("basic_ack", "basic_nack"):
-            self._channel.events[answer].add(self._on_confirm)
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
 
     def tell(self, told: Iterable[tuple[str, Columns]]) -> bool:
         """Publish these, by subscription. Return False if they came back: nobody listens.
@@ -77,10 +77,9 @@ class FateChannel:
         for subscription, fates in told:
             for body in messages_of(subscription, fates, this_worker()):
                 writer.write(self._exchange, type_of(subscription), _content(subscription, body))
+                self._unconfirmed.add(None)
                 count += 1
         writer.flush()
-        self._unconfirmed.update(range(self._tag + 1, self._tag + count + 1))
-        self._tag += count
         # Whatever comes back is here before this answer, and so is a refusal.
         self._channel.confirm_select()
         # Nothing was told if none of these is a topic.
@@ -93,9 +92,14 @@ class FateChannel:
     def _on_return(self, *_: Any) -> None:
         self._returned += 1
 
-    def _on_confirm(self, tag: int, multiple: bool) -> None:  # noqa: FBT001  # as py-amqp calls it
-        done = {each for each in self._unconfirmed if each <= tag} if multiple else {tag}
-        self._unconfirmed -= done
+    def _on_ack(self, tag: int, multiple: object) -> None:
+        self._unconfirmed.settle(tag, multiple=bool(multiple))
+
+    def _on_nack(self, tag: int, multiple: object) -> None:
+        self._on_ack(tag, multiple)
+        if not self._is_nacked:
+            self._is_nacked = True
+            logger.warning("fates are lost: the broker could not store them in every queue")
 
     def close(self) -> None:
         """Wait for all confirms, and close. Raises what `tell` does.

@@ -22,6 +22,7 @@ from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
 from tests.support.waiting import until, until_told
 
+NOW = datetime.now(UTC)
 SOON = 0.2  # seconds between two looks of a bus
 
 
@@ -96,6 +97,29 @@ async def test_all_that_ended_is_told_when_the_worker_stops(make_bus: MakeBus) -
         await until(lambda: heard.of(event) == ["done"])
 
 
+TOLD = [("desk", columns_of([Fate("1", "/here", "order.placed", 1, NOW, FateOutcome.DONE)]))] * 20
+
+
+async def test_fates_that_the_broker_cannot_store_are_said_to_be_lost(
+    make_bus: MakeBus, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that is full and rejects; it is said once for a connection."""
+    bus = make_bus()
+    bus.listen_to_fates(Heard(), name="history")
+    await bus.declarations.made()
+    with channel_to(amqp_url) as channel:
+        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        channel.queue_declare("full", durable=True, auto_delete=False, arguments=full)
+        channel.queue_bind("full", bus.topology.fates, "#")
+    with visiting(for_errands(bus.app)) as connection:
+        telling = FateChannel(connection, bus.topology.fates)
+        assert telling.tell(TOLD)
+        telling.close()
+    assert [each for each in caplog.messages if "fates are lost" in each] == [
+        "fates are lost: the broker could not store them in every queue"
+    ]
+
+
 async def test_what_was_told_is_confirmed_before_the_connection_ends(
     make_bus: MakeBus,
 ) -> None:
@@ -103,10 +127,7 @@ async def test_what_was_told_is_confirmed_before_the_connection_ends(
     bus = make_bus()
     bus.listen_to_fates(Heard(), name="history")
     await bus.declarations.made()
-    fate = Fate(
-        "1", "/here", "order.placed", 1, datetime.now(UTC), FateOutcome.DONE, subscription="desk"
-    )
-    told, confirmed = [("desk", columns_of([fate]))] * 20, set[int]()
+    confirmed = set[int]()
     with visiting(for_errands(bus.app)) as connection:
         channel = FateChannel(connection, bus.topology.fates)
         raw = connection.channels[max(connection.channels)]
@@ -115,9 +136,9 @@ async def test_what_was_told_is_confirmed_before_the_connection_ends(
             confirmed.update(range(1, tag + 1) if multiple else [tag])
 
         raw.events["basic_ack"].add(note)
-        assert channel.tell(told)
+        assert channel.tell(TOLD)
         channel.close()
-        assert len(confirmed) == len(told)
+        assert len(confirmed) == len(TOLD)
 
 
 async def test_a_replay_needs_nobody_to_serve_the_subscription_here(make_bus: MakeBus) -> None:

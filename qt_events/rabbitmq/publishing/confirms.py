@@ -44,8 +44,7 @@ class UnconfirmedPublishes(Generic[T]):
         An unknown tag is about nothing.
         """
         if not multiple:
-            item = self._open.pop(tag, None)
-            return [] if item is None else [item]
+            return [self._open.pop(tag)] if tag in self._open else []
         tags = []
         for open_tag in self._open:
             if open_tag > tag:

@@ -48,6 +48,16 @@ def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -
         assert len(ledger) == len(model)
 
 
+def test_publishes_may_be_counted_without_an_item() -> None:
+    """An answer about one is about one, whatever was recorded of it."""
+    ledger: UnconfirmedPublishes[None] = UnconfirmedPublishes()
+    for _ in range(3):
+        ledger.add(None)
+    assert ledger.settle(2) == [None]
+    assert ledger.settle(2) == []
+    assert ledger.settle(3, multiple=True) == [None, None]
+
+
 @pytest.mark.parametrize("multiple", [False, True])
 def test_a_tag_is_settled_once(multiple: bool) -> None:
     """A second ack of a tag is about nothing: it may be stale."""
